@@ -18,7 +18,7 @@ use self::components::{Components, Purpose, build};
 use crate::caption;
 use crate::config::access::AuthMode;
 use crate::config::{Config, ConfigError, open_files};
-use crate::data_dir::DataDirError;
+use crate::data_dir::{DataDirError, UsedDatabase};
 use crate::fetch::{Network, SystemNetwork};
 use crate::http;
 use crate::model::account::Email;
@@ -54,22 +54,38 @@ pub enum Error {
     Config(#[from] ConfigError),
     #[error(transparent)]
     DataDir(#[from] DataDirError),
-    #[error("DATA_DIR contains no data of the service: {} does not exist", .0.display())]
+    #[error("DATA_DIR contains no data of this service: {} does not exist", .0.display())]
     MissingData(PathBuf),
-    #[error("HOST and PORT cannot be used: cannot listen on {0}")]
+    #[error("cannot listen on {0} (HOST and PORT)")]
     Listen(SocketAddr, #[source] std::io::Error),
-    #[error("HOST and ADMIN_PORT cannot be used: cannot listen on {0}")]
+    #[error("cannot listen on {0} (HOST and ADMIN_PORT)")]
     AdminListen(SocketAddr, #[source] std::io::Error),
     #[error("the database could not be opened")]
     Database(#[from] store::Error),
     #[error("the storage could not be opened")]
     Storage(#[from] objects::Error),
-    #[error("{variable} cannot be used")]
+    #[error("invalid {variable}")]
     Captions { variable: &'static str, source: Box<caption::OpenError> },
+    #[error("there is no account with the e-mail address {email}. {database}")]
+    NoAccount { email: Email, database: UsedDatabase },
     #[error(transparent)]
-    Service(#[from] crate::service::Error),
+    Service(crate::service::Error),
+    /// The cause of an error of the service whose own message is only for clients.
+    #[error(transparent)]
+    ServiceCause(crate::service::error::BoxError),
     #[error("requests were still running when SHUTDOWN_TIMEOUT elapsed")]
     ShutdownTimedOut,
+}
+
+impl From<crate::service::Error> for Error {
+    fn from(error: crate::service::Error) -> Self {
+        match error {
+            crate::service::Error::Internal(source) | crate::service::Error::Unavailable { source, .. } => {
+                Self::ServiceCause(source)
+            }
+            other => Self::Service(other),
+        }
+    }
 }
 
 /// Time to store uploads whose clients were disconnected at shutdown.
@@ -140,10 +156,9 @@ async fn prepare_accounts(config: &Config, service: &Service) -> Result<(), Erro
         && !service.has_admin().await?
     {
         let unusable = |variable, reason: String| ConfigError { variable, reason };
-        let email = Email::parse(email).map_err(|reason| unusable("ADMIN_EMAIL", format!("it {reason}")))?;
+        let email = Email::parse(email).map_err(|reason| unusable("ADMIN_EMAIL", reason))?;
         let variable = "ADMIN_PASSWORD_FILE";
-        let text =
-            std::fs::read_to_string(path).map_err(|error| unusable(variable, format!("{path} cannot be read: {error}")))?;
+        let text = std::fs::read_to_string(path).map_err(|error| unusable(variable, format!("cannot read {path}: {error}")))?;
         let password = Password::parse(text.trim_end_matches(['\r', '\n']));
         let password = password.map_err(|reason| unusable(variable, format!("the password in {path} {reason}")))?;
         if let Some(account) = service.create_first_admin(email, password).await? {

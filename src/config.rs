@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod captions;
+pub mod environment;
 pub mod error;
 pub mod imports;
 pub mod open_files;

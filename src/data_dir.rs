@@ -18,9 +18,9 @@ const FILE_MODE: u32 = 0o600;
 /// Why DATA_DIR cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
-    #[error("DATA_DIR cannot be used: another process is using {}", .0.display())]
+    #[error("invalid DATA_DIR: another process is using {}", .0.display())]
     InUse(PathBuf),
-    #[error("DATA_DIR cannot be used: {}", .0.display())]
+    #[error("invalid DATA_DIR: {}", .0.display())]
     Io(PathBuf, #[source] io::Error),
 }
 
@@ -99,7 +99,7 @@ impl UsedDatabase {
 impl fmt::Display for UsedDatabase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Postgres => f.write_str("The database is that of DATABASE_URL."),
+            Self::Postgres => f.write_str("The database is the one in DATABASE_URL."),
             Self::Sqlite { path, is_new: false } => write!(f, "The database is {}.", path.display()),
             Self::Sqlite { path, is_new: true } => {
                 let path = path.display();

@@ -1,6 +1,7 @@
 //! The command line. What each command does is in `app.rs`.
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::io::{BufRead, IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
@@ -8,9 +9,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use image_service::app;
-use image_service::config::{Config, LogFormat};
+use image_service::config::{Config, LogFormat, environment};
 use image_service::http::openapi;
 use image_service::http::openapi::yaml;
 use image_service::model::account::{Account, Email};
@@ -96,7 +97,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     keep_memory_low();
-    let command = Cli::parse().command.unwrap_or_else(serve_from_environment);
+    let command = read_command();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(128).build();
     let result = runtime.map_err(Into::into).and_then(|runtime| {
         let result = runtime.block_on(run(command));
@@ -120,11 +121,23 @@ fn keep_memory_low() {
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 10) }
 }
 
-/// Without a command, runs `serve` with settings from the environment.
-fn serve_from_environment() -> Command {
-    let matches = Cli::command().get_matches_from(["image-service", "serve"]);
-    let cli = <Cli as clap::FromArgMatches>::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    cli.command.unwrap_or(Command::Openapi)
+/// Returns the command to run. Without one, this is `serve` with settings from the environment. Exits if the arguments are invalid.
+fn read_command() -> Command {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let serve = || parse(&["image-service".into(), "serve".into()]).command.unwrap_or(Command::Openapi);
+    parse(&arguments).command.unwrap_or_else(serve)
+}
+
+fn parse(arguments: &[OsString]) -> Cli {
+    let definition = environment::ignore_empty_variables(Cli::command());
+    let matches = definition.clone().try_get_matches_from(arguments);
+    matches.and_then(|matches| Cli::from_arg_matches(&matches)).unwrap_or_else(|error| {
+        if let Some(message) = environment::invalid_variable(&error, &definition, arguments) {
+            eprintln!("error: {message}");
+            std::process::exit(error.exit_code());
+        }
+        error.exit()
+    })
 }
 
 async fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {

@@ -12,6 +12,7 @@ use crate::fetch::SystemNetwork;
 use crate::model::account::{Account, Email};
 use crate::model::caller::UserId;
 use crate::model::clock::Clock;
+use crate::service;
 use crate::service::identity::passwords::Password;
 use crate::service::identity::registration;
 use crate::service::maintenance::doctor::{Fix, Report};
@@ -63,8 +64,11 @@ pub async fn set_password(
     let (db, _lock) = open_for_accounts(config, Purpose::Examine).await?;
     let set = registration::set_password(&db, &*clock, &email, &password).await;
     db.close().await;
-    set?;
-    Ok(used)
+    match set {
+        Ok(()) => Ok(used),
+        Err(service::Error::NotFound { .. }) => Err(Error::NoAccount { email, database: used }),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Opens the database. If a running service holds DATA_DIR, it has already migrated the SQLite file, which both can use.

@@ -26,7 +26,7 @@ pub struct AccessConfig {
     /// E-mail address of the administrator to create at startup if there is none yet. Needs ADMIN_PASSWORD_FILE.
     #[arg(long, help_heading = "Access and accounts", env = "ADMIN_EMAIL")]
     pub admin_email: Option<String>,
-    /// File that contains the password for ADMIN_EMAIL.
+    /// File that contains the password for ADMIN_EMAIL. Needs ADMIN_EMAIL.
     #[arg(long, help_heading = "Access and accounts", env = "ADMIN_PASSWORD_FILE")]
     pub admin_password_file: Option<String>,
     /// Days after the login at which a session ends, however often its tokens were refreshed. The user must then log in again.
@@ -76,11 +76,12 @@ impl AccessConfig {
         self.admin_email = self.admin_email.take().map(|email| email.trim().to_owned()).filter(|email| !email.is_empty());
         self.admin_password_file.take_if(|path| path.is_empty());
         if let Some(email) = &self.admin_email {
-            Email::parse(email).map_err(|reason| ConfigError { variable: "ADMIN_EMAIL", reason: format!("it {reason}") })?;
+            Email::parse(email).map_err(|reason| ConfigError { variable: "ADMIN_EMAIL", reason })?;
         }
-        let whose = self.admin_email.is_some() || self.admin_password_file.is_none();
-        require(whose, "ADMIN_PASSWORD_FILE", "set ADMIN_EMAIL to the administrator's e-mail address as well")?;
-        require((1..=3650).contains(&self.session_max_days), "SESSION_MAX_DAYS", "it must be from 1 to 3650")?;
+        let (has_email, has_password) = (self.admin_email.is_some(), self.admin_password_file.is_some());
+        require(has_email || !has_password, "ADMIN_EMAIL", "must be set, because ADMIN_PASSWORD_FILE is set")?;
+        require(has_password || !has_email, "ADMIN_PASSWORD_FILE", "must be set, because ADMIN_EMAIL is set")?;
+        require((1..=3650).contains(&self.session_max_days), "SESSION_MAX_DAYS", "must be from 1 to 3650")?;
         for (variable, limit) in [
             ("RATE_LIMIT_UPLOADS_PER_CALLER", self.rate_limit_uploads_per_caller),
             ("RATE_LIMIT_UPLOADS_PER_ADDRESS", self.rate_limit_uploads_per_address),
@@ -88,7 +89,7 @@ impl AccessConfig {
             ("RATE_LIMIT_READS_PER_ADDRESS", self.rate_limit_reads_per_address),
             ("RATE_LIMIT_LOGINS_PER_ADDRESS", self.rate_limit_logins_per_address),
         ] {
-            require(limit <= 1_000_000, variable, "it must be at most 1000000 a minute")?;
+            require(limit <= 1_000_000, variable, "must be at most 1000000 a minute")?;
         }
         Ok(())
     }

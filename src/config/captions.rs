@@ -30,12 +30,7 @@ pub struct CaptionConfig {
     #[arg(long, help_heading = "Captions", env = "CAPTION_MODEL")]
     pub caption_model: Option<String>,
     /// Prompt that is sent to CAPTION_URL with each image.
-    #[arg(
-        long,
-        help_heading = "Captions",
-        env = "CAPTION_PROMPT",
-        default_value = "Say in one short sentence what is to be seen in this picture."
-    )]
+    #[arg(long, help_heading = "Captions", env = "CAPTION_PROMPT", default_value = "Describe this image in one short sentence.")]
     pub caption_prompt: String,
     /// Number of captions that this instance creates at the same time. 0 leaves captions to other instances and loads no model.
     #[arg(long, help_heading = "Captions", env = "CAPTION_CONCURRENCY", default_value_t = 1)]
@@ -79,24 +74,24 @@ impl CaptionConfig {
         if let Some(url) = &self.caption_url {
             let parsed = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
             let plain = parsed.is_some_and(|url| url.query().is_none() && url.fragment().is_none() && !has_credentials(&url));
-            require(plain, "CAPTION_URL", "it must be like http://localhost:11434/v1, without user, query or fragment")?;
+            require(plain, "CAPTION_URL", "must be like http://localhost:11434/v1, without user, query or fragment")?;
             let complete = url.trim_end_matches('/').ends_with("/chat/completions");
-            require(!complete, "CAPTION_URL", "it must not include /chat/completions, which the service appends")?;
+            require(!complete, "CAPTION_URL", "must not include /chat/completions, which the service appends")?;
             require(self.caption_model.is_some(), "CAPTION_MODEL", "CAPTION_URL requires the name of a model")?;
         }
         if let Some(key) = &self.caption_api_key {
             let sendable = key.bytes().all(|byte| byte.is_ascii_graphic());
-            require(sendable, "CAPTION_API_KEY", "it may only contain visible ASCII characters")?;
+            require(sendable, "CAPTION_API_KEY", "must contain only visible ASCII characters")?;
         }
         if let Some(model) = &self.caption_model {
             let plain = model.len() <= 200 && !model.chars().any(char::is_control);
-            require(plain, "CAPTION_MODEL", "it must have at most 200 bytes and no control characters")?;
+            require(plain, "CAPTION_MODEL", "must have at most 200 bytes and no control characters")?;
         }
-        require(self.caption_concurrency <= 64, "CAPTION_CONCURRENCY", "it must be at most 64")?;
-        require(self.caption_threads <= 256, "CAPTION_THREADS", "it must be at most 256")?;
-        require((1..=100).contains(&self.caption_attempts), "CAPTION_ATTEMPTS", "it must be from 1 to 100")?;
+        require(self.caption_concurrency <= 64, "CAPTION_CONCURRENCY", "must be at most 64")?;
+        require(self.caption_threads <= 256, "CAPTION_THREADS", "must be at most 256")?;
+        require((1..=100).contains(&self.caption_attempts), "CAPTION_ATTEMPTS", "must be from 1 to 100")?;
         for (variable, time) in [("CAPTION_TIMEOUT", self.caption_timeout), ("CAPTION_RETRY_DELAY", self.caption_retry_delay)] {
-            require((1..=3600).contains(&time.0), variable, "it must be from 1 to 3600 seconds")?;
+            require((1..=3600).contains(&time.0), variable, "must be from 1 to 3600 seconds")?;
         }
         Ok(())
     }

@@ -2,10 +2,11 @@
 
 /// An invalid setting.
 #[derive(Debug, thiserror::Error)]
-#[error("{variable} cannot be used: {reason}")]
+#[error("invalid {variable}: {reason}")]
 pub struct ConfigError {
     /// Name of the environment variable.
     pub variable: &'static str,
+    /// The rule that the value breaks, as a phrase such as "must be at least 1".
     pub reason: String,
 }
 

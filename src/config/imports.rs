@@ -47,20 +47,20 @@ pub struct ImportConfig {
 
 impl ImportConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        require(self.import_concurrency <= 64, "IMPORT_CONCURRENCY", "it must be at most 64")?;
-        require(self.import_host_concurrency >= 1, "IMPORT_HOST_CONCURRENCY", "it must be at least 1")?;
+        require(self.import_concurrency <= 64, "IMPORT_CONCURRENCY", "must be at most 64")?;
+        require(self.import_host_concurrency >= 1, "IMPORT_HOST_CONCURRENCY", "must be at least 1")?;
         require(
             self.import_max_pending as usize >= ImportRequest::MAX_URLS,
             "IMPORT_MAX_PENDING",
-            &format!("it must be at least {}, the maximum number of URLs in one import job", ImportRequest::MAX_URLS),
+            &format!("must be at least {}, the maximum number of URLs in one import job", ImportRequest::MAX_URLS),
         )?;
-        require((1..=100).contains(&self.import_attempts), "IMPORT_ATTEMPTS", "it must be from 1 to 100")?;
+        require((1..=100).contains(&self.import_attempts), "IMPORT_ATTEMPTS", "must be from 1 to 100")?;
         for (variable, time) in [
             ("IMPORT_RETRY_DELAY", self.import_retry_delay),
             ("IMPORT_ANSWER_TIMEOUT", self.import_answer_timeout),
             ("IMPORT_TIMEOUT", self.import_timeout),
         ] {
-            require((1..=3600).contains(&time.0), variable, "it must be from 1 to 3600 seconds")?;
+            require((1..=3600).contains(&time.0), variable, "must be from 1 to 3600 seconds")?;
         }
         require(
             !self.import_ports.is_empty() && !self.import_ports.contains(&0),

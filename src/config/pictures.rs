@@ -50,8 +50,8 @@ const RECEIVING_BYTES: u64 = 512 << 10;
 
 impl PictureConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        require((1..=MAX_FILE_BYTES).contains(&self.max_file_size.0), "MAX_FILE_SIZE", "it must be from 1 byte to 1GiB")?;
-        require(self.min_file_size.0 >= 1, "MIN_FILE_SIZE", "it must be at least 1 byte")?;
+        require((1..=MAX_FILE_BYTES).contains(&self.max_file_size.0), "MAX_FILE_SIZE", "must be from 1 byte to 1GiB")?;
+        require(self.min_file_size.0 >= 1, "MIN_FILE_SIZE", "must be at least 1 byte")?;
         require(
             self.min_file_size.0 <= self.max_file_size.0,
             "MAX_FILE_SIZE",
@@ -63,18 +63,18 @@ impl PictureConfig {
         require(
             (1..=imaging::MAX_SIDE).contains(&self.max_image_side),
             "MAX_IMAGE_SIDE",
-            &format!("it must be from 1 to {} pixels", imaging::MAX_SIDE),
+            &format!("must be from 1 to {} pixels", imaging::MAX_SIDE),
         )?;
         require(
             (1..=self.max_image_side).contains(&self.min_image_side),
             "MIN_IMAGE_SIDE",
-            &format!("it must be from 1 pixel to MAX_IMAGE_SIDE, which is {}", self.max_image_side),
+            &format!("must be from 1 pixel to MAX_IMAGE_SIDE, which is {}", self.max_image_side),
         )?;
         let least_pixels = u64::from(self.min_image_side).pow(2);
         require(
             (least_pixels..=MAX_PIXELS).contains(&self.max_image_pixels),
             "MAX_IMAGE_PIXELS",
-            &format!("it must be from {least_pixels}, which is MIN_IMAGE_SIDE squared, to {MAX_PIXELS} pixels"),
+            &format!("must be from {least_pixels}, which is MIN_IMAGE_SIDE squared, to {MAX_PIXELS} pixels"),
         )
     }
 
@@ -90,7 +90,7 @@ impl PictureConfig {
             "UPLOAD_MEMORY_BUDGET",
             &needed("one upload of MAX_FILE_SIZE", self.max_file_size, needed_upload),
         )?;
-        require(decode.0 >= MIN_DECODE_BYTES, "DECODE_MEMORY_BUDGET", "it must be at least 32MiB")?;
+        require(decode.0 >= MIN_DECODE_BYTES, "DECODE_MEMORY_BUDGET", "must be at least 32MiB")?;
         let needed_pixels = self.max_image_pixels + DECODE_EXTRA_BYTES;
         require(
             decode.0 >= needed_pixels,
@@ -130,5 +130,5 @@ impl PictureConfig {
 }
 
 fn needed(what: &str, value: impl std::fmt::Display, bytes: u64) -> String {
-    format!("it must be at least {}MiB, to hold {what}, which is {value}", bytes.div_ceil(1 << 20))
+    format!("must be at least {}MiB, to hold {what}, which is {value}", bytes.div_ceil(1 << 20))
 }

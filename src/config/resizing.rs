@@ -60,17 +60,14 @@ impl ResizeConfig {
         }
         for size in &self.resize_sizes {
             let read = size.parse::<ListedSize>();
-            read.map_err(|rule| ConfigError {
-                variable: "RESIZE_SIZES",
-                reason: format!("{size} is invalid: each size {rule}"),
-            })?;
+            read.map_err(|rule| ConfigError { variable: "RESIZE_SIZES", reason: format!("each size {rule}; found {size:?}") })?;
         }
-        require(self.resize_sizes.len() <= MAX_SIZES, "RESIZE_SIZES", "it can have at most 100 sizes")?;
+        require(self.resize_sizes.len() <= MAX_SIZES, "RESIZE_SIZES", "must have at most 100 sizes")?;
         let has_sizes = self.resize != Resize::Listed || !self.resize_sizes.is_empty();
         require(has_sizes, "RESIZE_SIZES", "RESIZE=listed needs at least one size")?;
         let long = self.url_signing_keys.iter().all(|secret| secret.len() >= 32);
         require(long, "URL_SIGNING_KEYS", "each secret must have at least 32 characters; separate secrets with commas")?;
-        require(self.max_variants_per_image >= 1, "MAX_VARIANTS_PER_IMAGE", "it must be at least 1")
+        require(self.max_variants_per_image >= 1, "MAX_VARIANTS_PER_IMAGE", "must be at least 1")
     }
 
     pub(super) fn limits(&self) -> ResizeLimits {

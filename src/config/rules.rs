@@ -38,22 +38,25 @@ impl Config {
         if let Some(url) = &self.database_url {
             Target::read(url).map_err(|error| ConfigError { variable: "DATABASE_URL", reason: error.to_string() })?;
         }
-        require(self.database_connections >= 1, "DATABASE_CONNECTIONS", "it must be at least 1")?;
-        require(self.database_timeout.0 >= 1, "DATABASE_TIMEOUT", "it must be at least 1 second")
+        require(self.database_connections >= 1, "DATABASE_CONNECTIONS", "must be at least 1")?;
+        require(self.database_timeout.0 >= 1, "DATABASE_TIMEOUT", "must be at least 1 second")
     }
 
     fn check_storage(&self) -> Result<(), ConfigError> {
         require(
             s3s::path::check_bucket_name(&self.s3_bucket),
             "S3_BUCKET",
-            "it must have 3 to 63 lower-case letters, digits, dots and hyphens",
+            "must have 3 to 63 lower-case letters, digits, dots and hyphens",
         )?;
-        require(self.s3_timeout.0 >= 1, "S3_TIMEOUT", "it must be at least 1 second")?;
+        require(self.s3_timeout.0 >= 1, "S3_TIMEOUT", "must be at least 1 second")?;
         let endpoints = [("S3_ENDPOINT_URL", &self.s3_endpoint_url), ("S3_PUBLIC_ENDPOINT_URL", &self.s3_public_endpoint_url)];
         for (variable, url) in endpoints {
             if let Some(url) = url.as_deref().filter(|url| *url != "aws" || variable == "S3_PUBLIC_ENDPOINT_URL") {
                 let place = BucketAddress::at_endpoint(variable, url, &self.s3_bucket, "us-east-1");
-                place.map_err(|error| ConfigError { variable, reason: error.to_string() })?;
+                place.map_err(|error| match error {
+                    objects::Error::BadEndpoint { reason, .. } => ConfigError { variable, reason },
+                    other => ConfigError { variable, reason: other.to_string() },
+                })?;
             }
         }
         Ok(())
@@ -66,27 +69,31 @@ impl Config {
         for (variable, budget) in
             [("UPLOAD_MEMORY_BUDGET", self.upload_memory_budget), ("DECODE_MEMORY_BUDGET", self.decode_memory_budget)]
         {
-            require(budget.0 <= 256 << 30, variable, "it must be at most 256GiB")?;
+            require(budget.0 <= 256 << 30, variable, "must be at most 256GiB")?;
         }
         require(
             self.max_animation_pixels >= 16_000_000,
             "MAX_ANIMATION_PIXELS",
-            "it must be at least 16000000, so that one frame fits",
+            "must be at least 16000000, so that one frame fits",
         )?;
         self.check_heights()?;
         let url_life = u64::from(self.url_lifetime.0) + u64::from(self.url_window.0);
-        require(self.url_lifetime.0 >= 60, "URL_LIFETIME", "it must be at least 60 seconds")?;
-        require(url_life <= 7 * 86_400, "URL_LIFETIME", "together with URL_WINDOW it must be at most 7 days, the limit of S3")?;
-        require(self.intent_grace.0 >= 600, "INTENT_GRACE", "it must be at least 600 seconds")?;
+        require(self.url_lifetime.0 >= 60, "URL_LIFETIME", "must be at least 60 seconds")?;
+        require(
+            url_life <= 7 * 86_400,
+            "URL_LIFETIME",
+            "must be at most 7 days together with URL_WINDOW, because S3 allows no more",
+        )?;
+        require(self.intent_grace.0 >= 600, "INTENT_GRACE", "must be at least 600 seconds")?;
         let upload = self.longest_upload();
         let longer = format!(
-            "it must be longer than an upload may take, which is {} seconds by ADMISSION_TIMEOUT, S3_TIMEOUT, \
+            "must be longer than an upload may take, which is {} seconds by ADMISSION_TIMEOUT, S3_TIMEOUT, \
              DATABASE_TIMEOUT, MAX_FILE_SIZE and MAX_IMAGE_PIXELS",
             upload.as_secs()
         );
         require(self.intent_grace.duration() > upload, "INTENT_GRACE", &longer)?;
-        require(self.retention_days <= 36_500, "RETENTION_DAYS", "it must be at most 36500 days (100 years)")?;
-        require(self.sweep_interval.0 >= 1, "SWEEP_INTERVAL", "it must be at least 1 second")
+        require(self.retention_days <= 36_500, "RETENTION_DAYS", "must be at most 36500 days (100 years)")?;
+        require(self.sweep_interval.0 >= 1, "SWEEP_INTERVAL", "must be at least 1 second")
     }
 
     /// Returns the sum of the time limits of an upload, from the claim of its idempotency key on: the wait for memory, decoding,
@@ -100,7 +107,7 @@ impl Config {
     fn check_heights(&self) -> Result<(), ConfigError> {
         let heights = &self.thumbnail_heights.0;
         let check = |holds, reason| require(holds, "THUMBNAIL_HEIGHTS", reason);
-        check(heights.len() <= 8, "it can have at most 8 heights")?;
+        check(heights.len() <= 8, "must have at most 8 heights")?;
         check(heights.iter().all(|height| (16..=2000).contains(height)), "each height must be from 16 to 2000 pixels")?;
         let unique: std::collections::BTreeSet<_> = heights.iter().collect();
         check(unique.len() == heights.len(), "each height must be listed only once")
@@ -119,14 +126,14 @@ impl Config {
         }
         if let Some(url) = &self.public_url {
             let usable = url.parse::<http::Uri>().is_ok_and(|uri| uri.scheme().is_some() && uri.authority().is_some());
-            require(usable, "PUBLIC_URL", "it must be like https://images.example.org")?;
+            require(usable, "PUBLIC_URL", "must be like https://images.example.org")?;
         }
-        require(self.max_connections >= 1, "MAX_CONNECTIONS", "it must be at least 1")?;
-        require(self.max_downloads >= 1, "MAX_DOWNLOADS", "it must be at least 1")?;
+        require(self.max_connections >= 1, "MAX_CONNECTIONS", "must be at least 1")?;
+        require(self.max_downloads >= 1, "MAX_DOWNLOADS", "must be at least 1")?;
         let embedded = self.s3_endpoint_url.is_none();
-        require(!embedded || self.max_downloads <= 192, "MAX_DOWNLOADS", "it must be at most 192 with the embedded S3 server")?;
+        require(!embedded || self.max_downloads <= 192, "MAX_DOWNLOADS", "must be at most 192 with the embedded S3 server")?;
         let is_own = self.admin_port.is_none_or(|port| port == 0 || port != self.port);
-        require(is_own, "ADMIN_PORT", "it must differ from PORT")?;
+        require(is_own, "ADMIN_PORT", "must differ from PORT")?;
         for (variable, time) in [
             ("HEAD_TIMEOUT", Some(self.head_timeout)),
             ("KEEP_ALIVE_TIMEOUT", Some(self.keep_alive_timeout)),
@@ -134,7 +141,7 @@ impl Config {
             ("BODY_TIMEOUT", self.body_timeout),
         ] {
             let Some(time) = time else { continue };
-            require(time.0 >= 1, variable, "it must be at least 1 second")?;
+            require(time.0 >= 1, variable, "must be at least 1 second")?;
         }
         // A single word that is no level would be the name of a module, and turn off all others.
         let is_word = self.log_level.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -142,7 +149,7 @@ impl Config {
         require(
             !is_word || is_level,
             "LOG_LEVEL",
-            "it must be error, warn, info, debug, trace or off, or directives such as image_service::fetch=debug,info",
+            "must be error, warn, info, debug, trace or off, or directives such as image_service::fetch=debug,info",
         )?;
         let filter = tracing_subscriber::EnvFilter::try_new(&self.log_level);
         filter.map(drop).map_err(|error| ConfigError { variable: "LOG_LEVEL", reason: error.to_string() })
@@ -166,9 +173,6 @@ impl Config {
     /// Returns warnings about settings that are allowed but may be unintended.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.access.admin_email.is_some() && self.access.admin_password_file.is_none() {
-            warnings.push("ADMIN_EMAIL has no effect without ADMIN_PASSWORD_FILE".to_owned());
-        }
         let for_others = !self.host.is_loopback() || self.public_url.is_some() && !self.is_public_url_local();
         if self.s3_endpoint_url.is_none() && for_others && self.s3_public_endpoint_url.is_none() {
             warnings.push(

@@ -103,6 +103,22 @@ fn an_invalid_setting_is_rejected_by_name() {
 }
 
 #[test]
+fn an_error_names_the_setting_once_and_the_rule() {
+    for (flag, error) in [
+        ("--s3-timeout=0", "invalid S3_TIMEOUT: must be at least 1 second"),
+        ("--max-downloads=0", "invalid MAX_DOWNLOADS: must be at least 1"),
+        ("--database-url=mysql://x", "invalid DATABASE_URL: must start with postgres://"),
+        ("--s3-endpoint-url=https://host/path", "invalid S3_ENDPOINT_URL: must have no path, query or credentials"),
+        (
+            "--resize-sizes=15x",
+            "invalid RESIZE_SIZES: each size must be like 320x240, 320x or x240, with sides from 16 to 2000; found \"15x\"",
+        ),
+    ] {
+        assert_eq!(config(&[flag]).unwrap_err(), error, "{flag}");
+    }
+}
+
+#[test]
 fn a_budget_too_small_for_one_file_or_image_is_rejected_with_both_settings_and_the_minimum() {
     for (flags, words) in [
         (&["--max-file-size=200MiB"][..], ["UPLOAD_MEMORY_BUDGET", "MAX_FILE_SIZE", "at least 201MiB"]),
@@ -167,11 +183,16 @@ fn only_a_gateway_can_act_as_any_user() {
 
 #[test]
 fn the_first_administrator_has_an_address_and_a_password() {
-    for flags in [&["--admin-password-file=/p"][..], &["--admin-email=root", "--admin-password-file=/p"]] {
-        assert!(config(flags).unwrap_err().contains("ADMIN_EMAIL"), "{flags:?}");
+    for (flags, error) in [
+        (&["--admin-password-file=/p"][..], "invalid ADMIN_EMAIL: must be set, because ADMIN_PASSWORD_FILE is set"),
+        (&["--admin-email=root@example.org"], "invalid ADMIN_PASSWORD_FILE: must be set, because ADMIN_EMAIL is set"),
+        (
+            &["--admin-email=root", "--admin-password-file=/p"],
+            "invalid ADMIN_EMAIL: must be like name@example.org, without spaces and colons",
+        ),
+    ] {
+        assert_eq!(config(flags).unwrap_err(), error, "{flags:?}");
     }
-    let alone = config(&["--admin-email=root@example.org"]).unwrap().warnings();
-    assert!(alone.iter().any(|warning| warning.contains("ADMIN_PASSWORD_FILE")), "{alone:?}");
     assert!(config(&["--admin-email=root@example.org", "--admin-password-file=/p"]).is_ok());
     assert!(config(&["--admin-email=", "--admin-password-file="]).is_ok());
 }

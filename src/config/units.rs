@@ -19,7 +19,7 @@ impl FromStr for Seconds {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self).map_err(|_| "it must be a whole number of seconds".to_owned())
+        text.parse().map(Self).map_err(|_| "must be a whole number of seconds".to_owned())
     }
 }
 
@@ -44,7 +44,7 @@ impl FromStr for Bytes {
         let unit = units.find_map(|(name, size)| Some((text.strip_suffix(name)?, size)));
         let (number, size) = unit.unwrap_or((text, 1));
         let bytes = number.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(size));
-        bytes.map(Self).ok_or_else(|| "it must be a number of bytes, such as 268435456 or 256MiB".to_owned())
+        bytes.map(Self).ok_or_else(|| "must be a number of bytes, such as 268435456 or 256MiB".to_owned())
     }
 }
 
@@ -67,7 +67,7 @@ pub fn read_host(text: &str) -> Result<IpAddr, String> {
         return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
     let plain = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    plain.parse().map_err(|_| "it must be an IP address, such as 127.0.0.1, 0.0.0.0 or ::, or localhost".to_owned())
+    plain.parse().map_err(|_| "must be an IP address, such as 127.0.0.1, 0.0.0.0 or ::, or localhost".to_owned())
 }
 
 /// Heights in pixels, separated by commas; or `none`.
@@ -82,7 +82,7 @@ impl FromStr for Heights {
             return Ok(Self(Vec::new()));
         }
         let heights = text.split(',').map(|height| height.trim().parse().ok()).collect::<Option<Vec<_>>>();
-        heights.map(Self).ok_or_else(|| "it must be heights in pixels, such as 200,400, or none".to_owned())
+        heights.map(Self).ok_or_else(|| "must be heights in pixels, such as 200,400, or none".to_owned())
     }
 }
 

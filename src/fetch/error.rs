@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use crate::model::plural::counted;
 use http::StatusCode;
 
 /// Why a fetch failed. The user who ordered the import sees the text of `Display`, as the reason why the URL failed, so it must
@@ -31,7 +32,7 @@ pub enum Error {
     NotHttp(#[source] hyper::Error),
     #[error("its host closed the connection before the response was complete")]
     Incomplete(#[source] hyper::Error),
-    #[error("it redirects to a URL that {0}")]
+    #[error("it redirects to a URL that is not allowed: the URL {0}")]
     Redirect(String),
     #[error("it redirects without a Location")]
     NoLocation,
@@ -43,7 +44,7 @@ pub enum Error {
         /// The time from `Retry-After`.
         retry_after: Option<Duration>,
     },
-    #[error("it is larger than the maximum of {limit} bytes; the operator can raise MAX_FILE_SIZE")]
+    #[error("it is larger than the limit of {}; the operator can raise MAX_FILE_SIZE", counted(*limit, "byte"))]
     TooLarge { limit: u64 },
     #[error("its response has a Content-Encoding that was not requested")]
     UnknownCompression,

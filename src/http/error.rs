@@ -13,6 +13,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::model::plural::counted;
 use crate::service::error::{Error, Fields};
 
 /// An error that becomes a response.
@@ -49,7 +50,8 @@ pub struct ErrorBody {
     pub details: ErrorDetails,
 }
 
-/// For each invalid field, the rule that it breaks. For a 5xx error, the `request_id`. Otherwise empty.
+/// For each invalid field, the rule that it breaks. For `QuotaExceeded`, how much of each exceeded quota is used and left:
+/// `images`, `bytes`, `trash_images` or `trash_bytes`. For a 5xx error, the `request_id`. Otherwise empty.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"limit": "must be a whole number from 1 to 100"}))]
 pub struct ErrorDetails(pub BTreeMap<String, String>);
@@ -157,7 +159,7 @@ impl Failure {
                 | Error::QuotaExceeded(details),
             ) => details.clone(),
             Self::Service(Error::UploadTooLarge { max_file_bytes, .. }) => {
-                Fields::from([("file".to_owned(), format!("must have at most {max_file_bytes} bytes"))])
+                Fields::from([("file".to_owned(), format!("must have at most {}", counted(*max_file_bytes, "byte")))])
             }
             _ if error.status().is_server_error() => Fields::from([("request_id".to_owned(), request_id.to_owned())]),
             _ => Fields::new(),

@@ -38,10 +38,10 @@ pub enum Error {
     #[error("the JPEG has more than {limit} scans")]
     TooManyScans { limit: u32 },
     /// Truncated or damaged. `reason` is written for the person who uploaded the file.
-    #[error("the file is damaged: {reason}")]
+    #[error("the image is damaged: {reason}")]
     Corrupt { reason: String },
     /// The file may be intact, but the decoder does not support it.
-    #[error("the file uses a feature that is not supported: {feature}")]
+    #[error("the image uses a feature that is not supported: {feature}")]
     Unsupported { feature: String },
     /// A fault of this service. Only for the log, so it may contain any detail.
     #[error("the image could not be processed: {reason}")]

@@ -21,6 +21,7 @@ pub mod job;
 pub mod name;
 pub mod page;
 pub mod plan;
+pub mod plural;
 pub mod rendering;
 pub mod resize;
 pub mod tag;

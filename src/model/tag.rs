@@ -26,7 +26,7 @@ impl Tag {
             return Err(format!("must have 1 to {} characters", Self::MAX_CHARS));
         }
         if !tag.chars().all(is_allowed) || !joins_letters(&tag) {
-            return Err("may only contain letters, digits, spaces, hyphens and underscores".to_owned());
+            return Err("must contain only letters, digits, spaces, hyphens and underscores".to_owned());
         }
         Ok(Self(tag))
     }
@@ -38,7 +38,7 @@ impl Tag {
     pub fn parse_list(text: &str) -> Result<Vec<Self>, String> {
         let mut tags = Vec::new();
         for part in text.split(',').filter(|part| !part.trim().is_empty()) {
-            push_unique(&mut tags, Self::parse(part).map_err(|rule| format!("each {rule}"))?)?;
+            push_unique(&mut tags, Self::parse(part).map_err(|rule| format!("each tag {rule}"))?)?;
         }
         Ok(tags)
     }
@@ -50,7 +50,7 @@ impl Tag {
     pub fn parse_all<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<Self>, String> {
         let mut tags = Vec::new();
         for text in texts.into_iter().filter(|text| !text.trim().is_empty()) {
-            push_unique(&mut tags, Self::parse(text).map_err(|rule| format!("each {rule}"))?)?;
+            push_unique(&mut tags, Self::parse(text).map_err(|rule| format!("each tag {rule}"))?)?;
         }
         Ok(tags)
     }

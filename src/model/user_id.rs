@@ -19,7 +19,7 @@ impl UserId {
             return Err(format!("must have 1 to {} characters", Self::MAX_CHARS));
         }
         if !text.chars().all(allowed) {
-            return Err("may only contain letters A-Z and a-z, digits and . _ @ : - | + ~ =".to_owned());
+            return Err("must contain only letters A-Z and a-z, digits and . _ @ : - | + ~ =".to_owned());
         }
         Ok(Self(text.to_owned()))
     }

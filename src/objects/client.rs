@@ -113,7 +113,7 @@ fn trust_store(path: &Path) -> Result<TrustStore, Error> {
         roots.add(certificate).map_err(|error| bad(error.to_string()))?;
     }
     if roots.is_empty() {
-        return Err(bad("it contains no PEM certificate".to_owned()));
+        return Err(bad("no PEM certificate found".to_owned()));
     }
     Ok(TrustStore::empty().with_pem_certificate(pem))
 }
@@ -143,8 +143,8 @@ mod tests {
         let refusal = |file: &Path| trust_store(file).map(drop).unwrap_err().to_string();
         assert!(refusal(&file).contains("No such file"), "{}", refusal(&file));
         std::fs::write(&file, "no certificate").unwrap();
-        assert!(refusal(&file).ends_with("it contains no PEM certificate"));
+        assert!(refusal(&file).ends_with("no PEM certificate found"));
         std::fs::write(&file, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
-        assert!(refusal(&file).starts_with("AWS_CA_BUNDLE cannot be used: "), "{}", refusal(&file));
+        assert!(refusal(&file).starts_with("invalid AWS_CA_BUNDLE: "), "{}", refusal(&file));
     }
 }

@@ -33,9 +33,9 @@ pub enum Error {
     )]
     NoCredentials(#[source] Option<BoxError>),
     /// `name` is the setting.
-    #[error("{name} is not a usable URL: {reason}")]
+    #[error("invalid {name}: {reason}")]
     BadEndpoint { name: &'static str, reason: String },
-    #[error("AWS_CA_BUNDLE cannot be used: {reason}")]
+    #[error("invalid AWS_CA_BUNDLE: {reason}")]
     BadCaBundle { reason: String },
     #[error("the embedded S3 server could not start")]
     Embedded(#[from] super::embedded::Error),
@@ -61,8 +61,13 @@ impl ErrorResponse {
 }
 
 impl Error {
-    /// Converts the SDK's error for an `operation` with this `timeout`.
-    pub(super) fn from_sdk<E>(operation: &'static str, timeout: Duration, error: SdkError<E, HttpResponse>) -> Self
+    /// Converts the SDK's error for an `operation` at this `endpoint` with this `timeout`.
+    pub(super) fn from_sdk<E>(
+        operation: &'static str,
+        timeout: Duration,
+        endpoint: &str,
+        error: SdkError<E, HttpResponse>,
+    ) -> Self
     where
         E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
     {
@@ -80,13 +85,13 @@ impl Error {
                     _ => Self::Unavailable { operation, source: answer.into() },
                 }
             }
-            SdkError::DispatchFailure(_) => Self::from_dispatch(operation, error.into(), 2),
-            error => Self::from_dispatch(operation, error.into(), 0),
+            SdkError::DispatchFailure(_) => Self::from_dispatch(operation, error.into(), Some(endpoint)),
+            error => Self::from_dispatch(operation, error.into(), None),
         }
     }
 
-    /// Converts the error of a request without a response. Skips the first `wrappers` errors, which only say that it failed.
-    fn from_dispatch(operation: &'static str, error: BoxError, wrappers: usize) -> Self {
+    /// Converts the error of a request without a usable response. `unreachable` is the endpoint if it did not respond at all.
+    fn from_dispatch(operation: &'static str, error: BoxError, unreachable: Option<&str>) -> Self {
         let mut cause: Option<&(dyn StdError + 'static)> = Some(&*error);
         while let Some(found) = cause {
             if let Some(missing) = found.downcast_ref::<CredentialsError>() {
@@ -94,11 +99,10 @@ impl Error {
             }
             cause = found.source();
         }
-        let mut reported: &(dyn StdError + 'static) = &*error;
-        for _ in 0..wrappers {
-            reported = reported.source().unwrap_or(reported);
-        }
-        Self::Unavailable { operation, source: error_chain(reported).into() }
+        let Some(endpoint) = unreachable else { return Self::Unavailable { operation, source: error_chain(&*error).into() } };
+        // The first two errors only say that the request failed.
+        let wrapped = error.source().and_then(StdError::source).unwrap_or(&*error);
+        Self::Unavailable { operation, source: format!("cannot reach {endpoint}: {}", error_chain(wrapped)).into() }
     }
 
     /// Converts a credentials error. The cause is kept unless it only says that no provider had credentials.

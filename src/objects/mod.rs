@@ -236,7 +236,7 @@ impl ObjectStore {
     {
         match error.code() {
             Some("NoSuchBucket") => self.no_bucket(),
-            _ => Error::from_sdk(operation, timeout, error),
+            _ => Error::from_sdk(operation, timeout, &self.endpoint, error),
         }
     }
 }

@@ -42,10 +42,10 @@ impl BucketAddress {
         let scheme = uri
             .scheme_str()
             .filter(|scheme| matches!(*scheme, "http" | "https"))
-            .ok_or_else(|| bad("it must begin with http:// or https://"))?;
-        let authority = uri.authority().ok_or_else(|| bad("it has no host"))?;
+            .ok_or_else(|| bad("must begin with http:// or https://"))?;
+        let authority = uri.authority().ok_or_else(|| bad("must have a host"))?;
         if uri.path() != "/" || uri.query().is_some() || authority.as_str().contains('@') {
-            return Err(bad("it must have no path, query or credentials"));
+            return Err(bad("must have no path, query or credentials"));
         }
         // Clients omit the scheme's default port in the Host header, which is part of the signature.
         let host = match authority.port_u16() {

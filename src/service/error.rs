@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::model::plural::counted;
 use crate::{imaging, objects, store};
 
 /// Invalid fields: the name of each, and the rule that it breaks.
@@ -15,7 +16,7 @@ pub enum Error {
     #[error("{message}")]
     Malformed { message: String, details: Fields },
     /// The file has an accepted format, but is damaged or outside the limits.
-    #[error("The file was rejected: {reason}.")]
+    #[error("{}.", capitalized(reason))]
     InvalidFile { reason: String, details: Fields },
     #[error("{}", unsupported_message(*.found))]
     UnsupportedFormat {
@@ -44,11 +45,12 @@ pub enum Error {
     QuotaExceeded(Fields),
     #[error("Sorry, the link is expired.")]
     LinkExpired,
-    #[error("Too many requests. Try again in {} seconds.", retry_after.as_secs().max(1))]
+    #[error("Too many requests. Try again in {}.", seconds(*retry_after))]
     TooManyRequests { retry_after: Duration },
     #[error(
-        "The user has {pending} URLs waiting to be imported. With this request there would be more than {limit}, the limit that \
-         IMPORT_MAX_PENDING sets. Try again when some of them are finished."
+        "The user has {} waiting to be imported. With this request there would be more than {limit}, the limit that \
+         IMPORT_MAX_PENDING sets. Try again when some of them are finished.",
+        counted(*pending, "URL")
     )]
     TooManyPending { pending: u64, limit: u64, retry_after: Duration },
     #[error("Only the owner of image {id} can do this.")]
@@ -59,11 +61,11 @@ pub enum Error {
     NotFound { what: String },
     #[error("This image is not in the collection.")]
     NotInCollection,
-    #[error("The requested Range is outside the file, which has {length} bytes.")]
+    #[error("The requested Range is outside the file, which has {}.", counted(*length, "byte"))]
     NoSuchRange { length: u64 },
     #[error("{message}")]
     Conflict { message: String },
-    #[error("The first request with this Idempotency-Key is still running. Try again in {} seconds.", retry_after.as_secs())]
+    #[error("The first request with this Idempotency-Key is still running. Try again in {}.", seconds(*retry_after))]
     StillRunning { retry_after: Duration },
     #[error("Image {id} is already deleted.")]
     Gone { id: crate::model::id::ImageId },
@@ -71,13 +73,13 @@ pub enum Error {
     TooLarge { limit_bytes: u64 },
     /// Rejected by its length, before the file is examined.
     #[error(
-        "The request body is larger than {limit_bytes} bytes. The file can have at most {max_file_bytes} bytes; the operator can raise \
-         MAX_FILE_SIZE."
+        "The request body is larger than {limit_bytes} bytes. The file can have at most {}; the operator can raise MAX_FILE_SIZE.",
+        counted(*max_file_bytes, "byte")
     )]
     UploadTooLarge { limit_bytes: u64, max_file_bytes: u64 },
     #[error("The request body did not arrive in time.")]
     BodyTooSlow,
-    #[error("The service is overloaded. Try again in {} seconds.", retry_after.as_secs())]
+    #[error("The service is overloaded. Try again in {}.", seconds(*retry_after))]
     Overloaded { retry_after: Duration },
     #[error("The resized image is still being created. Try again in a moment.")]
     ResizeInProgress,
@@ -118,11 +120,28 @@ fn unsupported_message(found: Option<&str>) -> String {
     }
 }
 
+/// Formats the time to wait, in whole seconds and at least one, as `Retry-After` does.
+fn seconds(wait: Duration) -> String {
+    counted(wait.as_secs().max(1), "second")
+}
+
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// Maximum number of fields in `message`. `details` lists all of them.
 const MAX_FIELDS_IN_MESSAGE: usize = 5;
 
 /// The name under which `details` says that more fields are invalid than it lists.
 pub const MORE_FIELDS: &str = "(more)";
+
+/// Returns the name of a field and the rule that it breaks, as one clause. A rule is a predicate ("must be true or false"), or
+/// a clause about the items of a list ("each tag must have 1 to 50 characters").
+pub fn broken_rule(name: &str, rule: &str) -> String {
+    let separator = if rule.starts_with("each ") { ": " } else { " " };
+    format!("{name}{separator}{rule}")
+}
 
 /// Returns one sentence per field: its name, then the rule that it breaks.
 fn invalid_message(fields: &Fields) -> String {
@@ -130,7 +149,7 @@ fn invalid_message(fields: &Fields) -> String {
         .iter()
         .filter(|(name, _)| *name != MORE_FIELDS)
         .take(MAX_FIELDS_IN_MESSAGE)
-        .map(|(name, rule)| format!("{name} {rule}."))
+        .map(|(name, rule)| format!("{}.", broken_rule(name, rule)))
         .collect();
     let more = match fields.len().saturating_sub(MAX_FIELDS_IN_MESSAGE) {
         0 => "",
@@ -242,5 +261,46 @@ impl From<imaging::Error> for Error {
                 Self::InvalidFile { details: Fields::from([("file".to_owned(), reason.clone())]), reason }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_have_the_right_number() {
+        let (one, two) = (Duration::from_secs(1), Duration::from_secs(2));
+        for (error, message) in [
+            (Error::TooManyRequests { retry_after: one }, "Too many requests. Try again in 1 second."),
+            (Error::TooManyRequests { retry_after: two }, "Too many requests. Try again in 2 seconds."),
+            (Error::Overloaded { retry_after: Duration::ZERO }, "The service is overloaded. Try again in 1 second."),
+            (
+                Error::StillRunning { retry_after: one },
+                "The first request with this Idempotency-Key is still running. Try again in 1 second.",
+            ),
+            (
+                Error::TooManyPending { pending: 1, limit: 100, retry_after: one },
+                "The user has 1 URL waiting to be imported. With this request there would be more than 100, the limit that \
+                 IMPORT_MAX_PENDING sets. Try again when some of them are finished.",
+            ),
+            (Error::NoSuchRange { length: 1 }, "The requested Range is outside the file, which has 1 byte."),
+        ] {
+            assert_eq!(error.to_string(), message);
+        }
+    }
+
+    #[test]
+    fn a_rejected_image_is_described_once() {
+        let error = Error::from(imaging::Error::Corrupt { reason: "the PNG data ends too early".to_owned() });
+        assert_eq!(error.to_string(), "The image is damaged: the PNG data ends too early.");
+    }
+
+    #[test]
+    fn a_rule_follows_the_name_of_its_field() {
+        let rules = [("limit", "must be a whole number from 1 to 100"), ("tags", "each tag must have 1 to 50 characters")];
+        let fields = rules.into_iter().map(|(name, rule)| (name.to_owned(), rule.to_owned())).collect();
+        let message = "limit must be a whole number from 1 to 100. tags: each tag must have 1 to 50 characters.";
+        assert_eq!(Error::Invalid(fields).to_string(), message);
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn parse_page_token(token: Option<&str>, fingerprint: &[u8; 32]) -> R
 }
 
 fn bad_token() -> Error {
-    let rule = "is not a token of this list: pass next_page_token unchanged, with the same filters";
+    let rule = "is not valid for this list: pass next_page_token unchanged, with the same filters";
     Error::Malformed {
         message: format!("page_token {rule}."),
         details: Fields::from([("page_token".to_owned(), rule.to_owned())]),

@@ -53,24 +53,29 @@ impl Gateway {
         let host = uri.authority().map(http::uri::Authority::as_str).or_else(|| text(header::HOST)).unwrap_or_default();
         if !self.is_own_host(host) {
             return Err(Error::forbidden(
-                "Host is not a name of this service. Set PUBLIC_URL to the URL that clients use, or TRUSTED_PROXIES to the address of \
-                 the proxy that sent this request.",
+                "The Host header must be localhost, an IP address or the host of PUBLIC_URL. The operator can set PUBLIC_URL to the \
+                 URL that clients use, or TRUSTED_PROXIES to the address of the proxy that sent this request.",
             ));
         }
         if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
             return Ok(());
         }
-        let is_own = match text(header::ORIGIN) {
-            Some(origin) => self.is_own_origin(origin, host),
-            None if headers.contains_key(header::ORIGIN) => false,
-            None => text(header::HeaderName::from_static("sec-fetch-site")) != Some("cross-site"),
-        };
-        if is_own {
-            return Ok(());
+        if headers.contains_key(header::ORIGIN) {
+            return match text(header::ORIGIN) {
+                Some(origin) if self.is_own_origin(origin, host) => Ok(()),
+                _ => Err(Error::forbidden(
+                    "The Origin header names another site, which can only read. To let its pages write, the operator can add the \
+                     origin to CORS_ORIGINS (`*` allows only reading).",
+                )),
+            };
         }
-        Err(Error::forbidden(
-            "A page of another site made this request. Add its origin to CORS_ORIGINS to allow it; `*` allows other sites only to read.",
-        ))
+        match text(header::HeaderName::from_static("sec-fetch-site")) {
+            Some("cross-site") => Err(Error::forbidden(
+                "The Sec-Fetch-Site header is cross-site, and there is no Origin header. Pages of other sites can write only with \
+                 an Origin that is in CORS_ORIGINS.",
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn is_own_host(&self, authority: &str) -> bool {

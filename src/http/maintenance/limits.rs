@@ -16,6 +16,7 @@ use crate::http::request::extractors::RequestUri;
 use crate::http::request::fields::Query;
 use crate::imaging;
 use crate::model::image::{Format, ThumbnailSize};
+use crate::model::plural::counted;
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
 use crate::service::jobs::import_queue::DEFAULT_MAX_PENDING;
@@ -124,7 +125,7 @@ fn bytes(number: u64) -> String {
     let unit = [("GiB", 30), ("MiB", 20), ("KiB", 10)].into_iter().find(|(_, shift)| number.is_multiple_of(1 << shift));
     match unit {
         Some((name, shift)) if number > 0 => format!("{} {name} ({number} bytes)", number >> shift),
-        _ => format!("{number} bytes"),
+        _ => counted(number, "byte"),
     }
 }
 

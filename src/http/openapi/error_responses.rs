@@ -47,18 +47,20 @@ const CONTENT_RANGE: (&str, Type, &str) = ("Content-Range", Type::String, "The s
 
 error_responses! {
     BadRequest "400" [BadRequest] "The request body is malformed, for example not valid JSON.",
-        "The body is not JSON: EOF while parsing an object at line 1 column 9." {};
+        "The request body is not valid JSON: EOF while parsing an object at line 1 column 9." {};
     InvalidPageToken "400" [BadRequest] "The page token is malformed, or belongs to another list or to other filters.",
-        "page_token is not one of this list." {"page_token": "is not one of this list"};
+        "page_token is not valid for this list: pass next_page_token unchanged, with the same filters."
+        {"page_token": "is not valid for this list: pass next_page_token unchanged, with the same filters"};
     InvalidUpload "400" [BadRequest InvalidFile]
         "`BadRequest`: the multipart body is malformed. `InvalidFile`: the file is damaged, too small, or its dimensions are not accepted.",
-        "The file was rejected: the image must be at least 50×50 pixels." {"file": "the image must be at least 50×50 pixels"};
+        "The image has 40×40 pixels, but each side must have at least 50; the operator can lower MIN_IMAGE_SIDE."
+        {"file": "the image has 40×40 pixels, but each side must have at least 50; the operator can lower MIN_IMAGE_SIDE"};
     UnknownThumbnailSize "400" [BadRequest] "The service has no thumbnail of this size.",
         "size must be one of small, medium." {"size": "must be one of small, medium"};
     Unauthorized "401" [Unauthorized] "Credentials are missing or invalid.",
         "The credentials are invalid: the access token has expired." {}, WWW_AUTHENTICATE;
     Forbidden "403" [Forbidden] "The caller's identity, plan or API key scopes do not permit this operation.",
-        "Only the owner of the image can do this." {};
+        "Only the owner of image 019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17 can do this." {};
     ResizeForbidden "403" [Forbidden]
         "The service does not allow this size without a signature, the signature is wrong or has expired, or the plan of the image's owner \
          does not include resized images.",
@@ -66,7 +68,7 @@ error_responses! {
     QuotaOrForbidden "403" [Forbidden QuotaExceeded]
         "`Forbidden`: the caller's identity, plan or API key scopes do not permit this operation. `QuotaExceeded`: the request would \
          exceed the quota; `details` says what is used and what is left.",
-        "This would exceed the quota of the plan. See details for what is used and what is left." {"images": "100 of 100 are used, 0 are left"};
+        "This would exceed the quota of the plan. See details for what is used and what is left." {"images": "100 of 100 used, 0 left, 1 required"};
     LinkExpired "403" [Forbidden] "The share link has expired: its lifetime is over, or it has reached `max_views`.",
         "Sorry, the link is expired." {};
     NotFound "404" [NotFound] "The resource does not exist, was deleted, or is not visible to the caller.",
@@ -76,7 +78,7 @@ error_responses! {
     Conflict "409" [Conflict] "The current state of the resource does not allow this operation; `message` says why.",
         "Image 019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17 is not deleted." {};
     AlreadyExists "409" [Conflict] "The name or e-mail address is already in use, or the maximum number of these resources exists.",
-        "There is already a collection summer-2026." {};
+        "There is already a collection named \"summer-2026\"." {};
     IdempotencyConflict "409" [Conflict] "The first request with the same `Idempotency-Key` has not finished yet. Retry after the time in `Retry-After`.",
         "The first request with this Idempotency-Key is still running. Try again in 12 seconds." {}, RETRY_AFTER;
     LimitReached "409" [Conflict] "The maximum number of these resources exists. Delete one first.",

@@ -239,7 +239,7 @@ fn malformed(error: &multer::Error) -> ApiError {
             BodyError::TooSlow => Error::BodyTooSlow.into(),
             BodyError::Broken => bad_multipart("the connection was interrupted"),
             BodyError::NoBoundary => {
-                bad_multipart("64 KiB of it do not contain the boundary from the Content-Type, or a part's headers do not end")
+                bad_multipart("it has 64 KiB without the boundary from the Content-Type, or a part whose headers do not end")
             }
         };
     }

@@ -20,6 +20,7 @@ use crate::http::request::body::SharedBody;
 use crate::http::request::fields::FieldErrors;
 use crate::metrics::Metrics;
 use crate::model::account::{AccountId, KeyId};
+use crate::model::plural::counted;
 use crate::service::error::{self, Error};
 
 /// The header that links a request to its lines in the log.
@@ -189,17 +190,16 @@ impl RequestLog {
     fn log(&self, status: u16, failure: Option<&Failure>) {
         let duration_ms = self.duration_ms();
         let (request_id, method, route) = (self.id_text(), self.method_label(), self.route.as_str());
-        let cause = failure.map(chain).unwrap_or_default();
+        let cause = failure.map(chain);
         let client = self.client.map(display);
         let (account_id, key_id) = self.ids();
-        match failure.map(|failure| failure.error_type().status()) {
-            // The service has already logged the key of a missing file.
-            Some(status) if status.is_server_error() && !matches!(failure, Some(Failure::Service(Error::FileMissing))) => {
+        match failure {
+            _ if status >= 500 => {
                 tracing::error!(
                     request_id,
                     method,
                     route,
-                    status = status.as_u16(),
+                    status,
                     duration_ms,
                     client,
                     account_id,
@@ -250,9 +250,9 @@ fn chain(failure: &Failure) -> String {
         Failure::Service(Error::Malformed { details, .. } | Error::Invalid(details)) => {
             let unknown = details.values().filter(|rule| FieldErrors::is_unknown(rule)).count();
             let known = details.iter().filter(|(_, rule)| !FieldErrors::is_unknown(rule));
-            let mut rules: Vec<String> = known.map(|(name, rule)| format!("{name} {rule}")).collect();
+            let mut rules: Vec<String> = known.map(|(name, rule)| error::broken_rule(name, rule)).collect();
             if unknown > 0 {
-                rules.push(format!("{unknown} unknown names"));
+                rules.push(counted(unknown as u64, "unknown name"));
             }
             rules.join("; ")
         }

@@ -156,11 +156,11 @@ fn arithmetic_and_12_bit_jpegs_are_unsupported() {
     let frame = file.windows(2).position(|window| window == [0xff, 0xc0]).expect("a frame header");
     file[frame + 1] = 0xc9;
     let error = inspect(&file, &Limits::default()).unwrap_err();
-    assert_eq!(error.to_string(), "the file uses a feature that is not supported: JPEG with arithmetic coding");
+    assert_eq!(error.to_string(), "the image uses a feature that is not supported: JPEG with arithmetic coding");
     file[frame + 1] = 0xc1;
     file[frame + 4] = 12;
     let error = inspect(&file, &Limits::default()).unwrap_err();
-    assert_eq!(error.to_string(), "the file uses a feature that is not supported: JPEG with 12 bits per sample");
+    assert_eq!(error.to_string(), "the image uses a feature that is not supported: JPEG with 12 bits per sample");
 }
 
 #[test]

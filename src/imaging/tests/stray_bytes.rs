@@ -226,7 +226,7 @@ fn a_second_image_within_the_header_is_rejected() {
         let file = plain_jpeg(width, height);
         let thumbnail = plain_jpeg(64, 64);
         let error = run(&inserted(&file, 2, &thumbnail)).unwrap_err();
-        assert_eq!(error.to_string(), "the file is damaged: the JPEG has a second image inside the first one");
+        assert_eq!(error.to_string(), "the image is damaged: the JPEG has a second image inside the first one");
     }
 }
 
@@ -298,7 +298,7 @@ fn fractional_sampling_factors_are_unsupported_at_every_size() {
         file[frame + 11] = 0x31;
         file[frame + 14] = 0x21;
         let error = run(&file).unwrap_err();
-        let message = "the file uses a feature that is not supported: JPEG with fractional sampling factors";
+        let message = "the image uses a feature that is not supported: JPEG with fractional sampling factors";
         assert_eq!(error.to_string(), message);
     }
 }

@@ -93,7 +93,7 @@ impl S3 for Api {
 
     async fn create_bucket(&self, request: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
         if request.input.bucket == self.bucket {
-            return Err(s3_error!(BucketAlreadyOwnedByYou, "The bucket exists already."));
+            return Err(s3_error!(BucketAlreadyOwnedByYou, "The bucket already exists."));
         }
         Err(s3_error!(TooManyBuckets, "The server has exactly one bucket. The configuration sets its name."))
     }

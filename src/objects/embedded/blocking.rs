@@ -10,7 +10,7 @@ pub(super) async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> S3Res
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(panicked) => {
-            tracing::error!("a task on the embedded object store panicked: {panicked}");
+            tracing::error!("a task of the embedded S3 server panicked: {panicked}");
             Err(S3ErrorCode::InternalError.into())
         }
     }

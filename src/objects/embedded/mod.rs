@@ -156,9 +156,9 @@ impl Embedded {
 pub enum Error {
     #[error("{} is in use by another process", directory.display())]
     DirectoryLocked { directory: PathBuf },
-    #[error("cannot listen on {address}: the address is in use")]
+    #[error("cannot listen on {address} (S3_EMBEDDED_PORT): the address is in use")]
     AddressInUse { address: SocketAddr },
-    #[error("cannot listen on {address}")]
+    #[error("cannot listen on {address} (S3_EMBEDDED_PORT)")]
     Listen {
         address: SocketAddr,
         #[source]

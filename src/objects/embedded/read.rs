@@ -23,6 +23,7 @@ use super::object::Object;
 use super::storage::Storage;
 use super::storage_error::StorageError;
 use super::trailer::ObjectMetadata;
+use crate::model::plural::counted;
 
 /// A first block up to this size is read together with the trailer: a second switch to a blocking thread would take longer.
 const INLINE_READ_BYTES_MAX: u64 = 64 << 10;
@@ -227,7 +228,8 @@ fn resolve_range(range: s3s::dto::Range, metadata: &ObjectMetadata) -> S3Result<
         if let Ok(value) = HeaderValue::from_str(&format!("bytes */{}", metadata.length)) {
             headers.insert(header::CONTENT_RANGE, value);
         }
-        let mut error = s3_error!(InvalidRange, "The range is not satisfiable: the object has {} bytes.", metadata.length);
+        let mut error =
+            s3_error!(InvalidRange, "The range is not satisfiable: the object has {}.", counted(metadata.length, "byte"));
         error.set_headers(headers);
         error
     })

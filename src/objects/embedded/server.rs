@@ -75,7 +75,7 @@ impl Server {
         let (graceful, mut connections) = match self.accepting.await {
             Ok(parts) => parts,
             Err(error) => {
-                tracing::error!("the embedded S3 server had stopped before: {error}");
+                tracing::error!("the embedded S3 server stopped unexpectedly: {error}");
                 return;
             }
         };

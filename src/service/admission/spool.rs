@@ -92,7 +92,7 @@ impl Spool {
                     let directory = self.directory.display();
                     tracing::warn!(
                         %directory,
-                        "failed to create a temporary file in UPLOAD_DISK_DIR, uploads wait for memory instead: {error}"
+                        "failed to create a temporary file in UPLOAD_DISK_DIR, so uploads wait for memory: {error}"
                     );
                 }
                 Ok(None)

@@ -11,6 +11,7 @@ use crate::model::account::{Account, AccountId, Scope};
 use crate::model::caller::Caller;
 use crate::model::page::PageToken;
 use crate::model::plan::{Plan, PlanName, Usage};
+use crate::model::plural::counted;
 use crate::service::Service;
 use crate::service::error::Error;
 use crate::service::images::trash::trash_usage;
@@ -150,16 +151,16 @@ impl Service {
         let (images, trash) = (count_images_of(&mut tx, user).await?, trash_usage(&mut tx, user).await?.images);
         if images + trash > 0 && !keep_images {
             let message = format!(
-                "The user of this account has {images} images, and {trash} in the trash. \
-                 Delete them first, or pass keep_images=true."
+                "The user of this account has {}, and {trash} in the trash. Delete them first, or pass keep_images=true.",
+                counted(images, "image")
             );
             return Err(Error::Conflict { message });
         }
         let imports = store::jobs::imports::count_pending(&mut tx, user).await?;
         if imports > 0 {
             let message = format!(
-                "The account has {imports} unfinished imports. \
-                 They will fail shortly, because the account is disabled. Try again then."
+                "The account has {}. Imports of a disabled account fail shortly. Try again then.",
+                counted(imports, "unfinished import")
             );
             return Err(Error::Conflict { message });
         }

@@ -41,7 +41,7 @@ impl Service {
             return Err(Error::Conflict { message: format!("There are already {MAX_PLANS} plans. Delete one first.") });
         }
         if !store::identity::plans::insert(&mut tx, &name, &features).await? {
-            return Err(Error::Conflict { message: format!("There is already a plan {name}.") });
+            return Err(Error::Conflict { message: format!("There is already a plan named \"{name}\".") });
         }
         self.audit(&mut tx, admin, "plan.created", &name, describe(&features)).await?;
         tx.commit().await?;
@@ -74,10 +74,14 @@ impl Service {
         let mut tx = self.db.begin().await?;
         let plan = store::identity::plans::lock(&mut tx, name).await?.ok_or_else(no_such_plan)?;
         if plan.built_in {
-            return Err(Error::Conflict { message: format!("The plan {name} is built in. It can be changed, but not deleted.") });
+            return Err(Error::Conflict {
+                message: format!("The plan \"{name}\" is built in. It can be changed, but not deleted."),
+            });
         }
         if !store::identity::plans::delete(&mut tx, name).await? {
-            return Err(Error::Conflict { message: format!("Accounts use the plan {name}. Assign another plan to them first.") });
+            return Err(Error::Conflict {
+                message: format!("Accounts use the plan \"{name}\". Assign another plan to them first."),
+            });
         }
         self.audit(&mut tx, admin, "plan.deleted", name, BTreeMap::new()).await?;
         Ok(tx.commit().await?)

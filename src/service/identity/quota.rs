@@ -117,7 +117,7 @@ fn require_quota(features: &Features, usage: Usage, bytes: u64) -> Result<(), Er
     let mut check = |name: &str, used: u64, max: Option<u64>, wanted: u64| {
         if let Some(max) = max.filter(|max| used.saturating_add(wanted) > *max) {
             let left = max.saturating_sub(used);
-            details.insert(name.to_owned(), format!("{used} of {max} are used, {left} are left, {wanted} are required"));
+            details.insert(name.to_owned(), format!("{used} of {max} used, {left} left, {wanted} required"));
         }
     };
     check("images", usage.images, features.max_images, 1);

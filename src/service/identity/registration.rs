@@ -145,7 +145,7 @@ pub(in crate::service) async fn require_plan(tx: &mut Tx, plan: Option<&PlanName
     let Some(plan) = plan else { return Ok(()) };
     match store::identity::plans::lock(tx, plan).await? {
         Some(_) => Ok(()),
-        None => Err(Error::invalid("plan", "is not the name of a plan")),
+        None => Err(Error::invalid("plan", "must be the name of an existing plan")),
     }
 }
 

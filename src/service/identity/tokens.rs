@@ -196,7 +196,7 @@ impl Service {
             tracing::warn!(
                 account_id = %session.account_id,
                 session_id = %session.id,
-                "a refresh token was used a second time, its session was ended"
+                "a refresh token was used twice, so its session was ended"
             );
             return Err(WRONG);
         };

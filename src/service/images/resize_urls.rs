@@ -124,7 +124,7 @@ impl Service {
         } else {
             configured.iter().find_map(|key| find(key.as_bytes()))
         };
-        let wrong = || Error::forbidden("The signature does not match this URL: it was changed after signing.");
+        let wrong = || Error::forbidden("The signature does not match this URL.");
         let grant = grant.ok_or_else(wrong)?;
         // Every signed query has an expiry.
         let expires = signed.parameters.iter().find(|(name, _)| name == "expires").and_then(|(_, value)| value.parse().ok());

@@ -16,6 +16,7 @@ use crate::model::counter::{Counter, CounterKind};
 use crate::model::id::ImageId;
 use crate::model::image::{Credentials, Image, Visibility};
 use crate::model::plan::Features;
+use crate::model::plural::counted;
 use crate::model::text::FileName;
 use crate::objects::layout;
 use crate::service::Service;
@@ -128,12 +129,14 @@ impl Service {
         let (min, max) = (self.limits.min_file_bytes, self.limits.max_file_bytes);
         if size > max {
             return Err(invalid_file(format!(
-                "the file is larger than the limit of {max} bytes; the operator can raise MAX_FILE_SIZE"
+                "the file is larger than the limit of {}; the operator can raise MAX_FILE_SIZE",
+                counted(max, "byte")
             )));
         }
         if size < min {
             return Err(invalid_file(format!(
-                "the file has {size} bytes, but needs at least {min}; the operator can lower MIN_FILE_SIZE"
+                "the file has {}, but needs at least {min}; the operator can lower MIN_FILE_SIZE",
+                counted(size, "byte")
             )));
         }
         Ok(())

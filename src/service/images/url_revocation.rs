@@ -46,7 +46,7 @@ impl Service {
             Ok(Err(panicked)) => {
                 tracing::error!(image_id = %id, "failed to revoke the URLs of a deleted image, retrying later: {panicked}")
             }
-            Err(_) => tracing::debug!(image_id = %id, "a deletion is answered before its URLs are revoked"),
+            Err(_) => tracing::debug!(image_id = %id, "a deletion was acknowledged before its URLs were revoked"),
         }
     }
 

@@ -125,9 +125,7 @@ fn failure_of_upload(error: Error, content_type: Option<&str>) -> ImportFailure 
                 retry_after: None,
             }
         }
-        Error::InvalidFile { reason, .. } => {
-            ImportFailure::Url { reason: format!("the response was rejected: {reason}"), retry_after: None }
-        }
+        Error::InvalidFile { reason, .. } => ImportFailure::Url { reason, retry_after: None },
         // The image may be the cause, so the number of attempts is limited.
         Error::Internal(_) | Error::Conflict { .. } => {
             ImportFailure::Url { reason: "an internal error occurred".to_owned(), retry_after: Some(Duration::ZERO) }

@@ -37,7 +37,7 @@ impl Service {
         down
     }
 
-    /// Returns `Some` if the bucket is missing: the reason, and the advice.
+    /// Returns `Some` if the bucket or the credentials are missing: the reason, and the advice.
     async fn check_storage(&self) -> Result<Option<(String, String)>, objects::Error> {
         match self.objects.check().await {
             Ok(()) => Ok(None),
@@ -45,6 +45,11 @@ impl Service {
                 objects::Error::NoBucket { bucket, .. } => {
                     let advice = format!("The bucket {bucket:?} does not exist. Create it, or set S3_CREATE_BUCKET=true.");
                     Ok(Some((chain(&error), advice)))
+                }
+                objects::Error::NoCredentials(_) => {
+                    let advice = "There are no credentials for the storage. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or \
+                                  AWS_PROFILE to a profile that has them.";
+                    Ok(Some((chain(&error), advice.to_owned())))
                 }
                 _ => Err(error),
             },

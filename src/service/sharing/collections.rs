@@ -35,7 +35,7 @@ impl Service {
         let collection = Collection { id, name, user_id: user.id.clone(), visibility, updated_at };
         let mut tx = self.db.begin().await?;
         if !store::sharing::collections::insert(&mut tx, &collection).await? {
-            return Err(Error::Conflict { message: format!("There is already a collection {}.", collection.name) });
+            return Err(Error::Conflict { message: format!("There is already a collection named \"{}\".", collection.name) });
         }
         count(&mut tx, &user.id, 1);
         // The counter is locked from here on, so that two requests cannot both create the last one.

@@ -8,6 +8,7 @@ use crate::model::byte_range::ByteRange;
 use crate::model::caller::Caller;
 use crate::model::id::ImageId;
 use crate::model::image::Image;
+use crate::model::plural::counted;
 use crate::objects::layout;
 use crate::service::Service;
 use crate::service::admission::downloads::BodyStream;
@@ -69,7 +70,7 @@ impl Service {
         }
         let (stored, bytes) = self.send_original(sending.requested_by, &image, part.clone()).await?;
         if stored != wanted {
-            let found = format!("the storage has {stored} bytes of image {id}, but the database has {wanted}");
+            let found = format!("the storage has {} of image {id}, but the database has {wanted}", counted(stored, "byte"));
             return Err(Error::internal(found));
         }
         Ok(Original { image, etag, part, content: Content::Stored(stored, bytes) })

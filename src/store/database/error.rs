@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use crate::model::plural::counted;
+
 /// A database error. `Display` says what it means; the cause is the source.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -12,24 +14,33 @@ pub enum Error {
     Unavailable(#[source] Cause),
     #[error("the database did not answer within {0:?}")]
     TimedOut(Duration),
-    #[error("all {max} database connections were in use for {waited:?}: consider raising DATABASE_CONNECTIONS")]
+    /// While connecting to the only host of DATABASE_URL.
+    #[error("the database at {host} did not answer within {limit:?}")]
+    NoAnswer { host: String, limit: Duration },
+    #[error("{} in use for {waited:?}: consider raising DATABASE_CONNECTIONS", all_connections(*max))]
     NoneIdle { max: u32, waited: Duration },
     /// The limit of the PostgreSQL server, of the database or of the role.
     #[error(
-        "the database allows this instance only {open} connections, but DATABASE_CONNECTIONS is {max}: lower it, or raise \
-         PostgreSQL's max_connections"
+        "the database allows this instance only {}, but DATABASE_CONNECTIONS is {max}: lower it, or raise PostgreSQL's \
+         max_connections",
+        counted((*open).into(), "connection")
     )]
     TooManyConnections { open: u32, max: u32, source: Cause },
     #[error("the database is read-only: it is a standby, or default_transaction_read_only is on")]
     ReadOnly,
     #[error("none of the hosts in DATABASE_URL can be used")]
     NoHost(#[source] Cause),
+    #[error(
+        "the role in DATABASE_URL lacks a privilege: grant it USAGE on the schema, SELECT, INSERT, UPDATE and DELETE on all its \
+         tables, and USAGE and SELECT on all its sequences"
+    )]
+    NotPermitted(#[source] Cause),
     /// A permanent failure of the statement: a bug in the service, or a database that was altered by hand.
     #[error("the database rejected a statement")]
     Failed(#[source] Cause),
     #[error("the database encoding is {0}, which cannot represent all text: create the database with the encoding UTF8")]
     Encoding(String),
-    #[error("DATABASE_URL cannot be used")]
+    #[error("invalid DATABASE_URL")]
     Url(#[from] super::postgres::url::UrlError),
     #[error("the database contains a {column} that this version cannot read: {value}")]
     Unreadable { column: &'static str, value: String },
@@ -54,6 +65,10 @@ pub enum Error {
     Migrate(#[from] sqlx::migrate::MigrateError),
 }
 
+fn all_connections(max: u32) -> String {
+    if max == 1 { "the only database connection was".to_owned() } else { format!("all {max} database connections were") }
+}
+
 impl Error {
     /// Returns whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
@@ -61,6 +76,7 @@ impl Error {
             self,
             Self::Unavailable(_)
                 | Self::TimedOut(_)
+                | Self::NoAnswer { .. }
                 | Self::NoneIdle { .. }
                 | Self::TooManyConnections { .. }
                 | Self::ReadOnly
@@ -71,7 +87,7 @@ impl Error {
     /// Returns the database's error code, if it sent one.
     pub fn code(&self) -> Option<&str> {
         match self {
-            Self::Unavailable(cause) | Self::Failed(cause) => cause.code.as_deref(),
+            Self::Unavailable(cause) | Self::NotPermitted(cause) | Self::Failed(cause) => cause.code.as_deref(),
             _ => None,
         }
     }
@@ -84,9 +100,12 @@ impl Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        let read_only = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == READ_ONLY);
+        let has_code =
+            |expected: &str| error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == expected);
+        let (read_only, not_permitted) = (has_code(READ_ONLY), has_code(INSUFFICIENT_PRIVILEGE));
         match error {
             _ if read_only => Self::ReadOnly,
+            error if not_permitted => Self::NotPermitted(error.into()),
             error if is_unavailable(&error) => Self::Unavailable(error.into()),
             error => Self::Failed(error.into()),
         }
@@ -104,6 +123,11 @@ pub struct Cause {
 impl Cause {
     pub fn new(text: String) -> Self {
         Self { text, code: None }
+    }
+
+    /// Adds the host that could not be connected to, such as `db:5432`.
+    pub(super) fn connecting_to(self, host: &str) -> Self {
+        Self { text: format!("cannot connect to {host}: {}", self.text), ..self }
     }
 }
 
@@ -131,6 +155,8 @@ impl From<sqlx::Error> for Cause {
 
 /// PostgreSQL's `read_only_sql_transaction`.
 const READ_ONLY: &str = "25006";
+/// PostgreSQL's `insufficient_privilege`.
+pub(super) const INSUFFICIENT_PRIVILEGE: &str = "42501";
 /// PostgreSQL's `too_many_connections`: the limit of the server, the database or the role.
 const TOO_MANY_CONNECTIONS: &str = "53300";
 

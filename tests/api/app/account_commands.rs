@@ -103,7 +103,8 @@ async fn set_password_revokes_all_sessions_with_and_without_a_running_service() 
     let process = Process::start(&home, &[]).await;
     let before = log_in(&process, "root@example.org", PASSWORD).await;
     assert_failed(&account_command(&home, "set-password", "root@example.org", "short horse").await, "12 to 128 characters");
-    assert_failed(&account_command(&home, "set-password", "nobody@example.org", PASSWORD).await, "no such account");
+    let unknown = account_command(&home, "set-password", "nobody@example.org", PASSWORD).await;
+    assert_failed(&unknown, "error: there is no account with the e-mail address nobody@example.org. The database is ");
     assert_eq!(account_of(&process, &before).await.0, 200);
     let set = account_command(&home, "set-password", "Root@example.org", "another horse battery\n").await;
     assert!(set.status.success() && set.output.starts_with("changed the password of root@example.org "), "{set:?}");

@@ -31,7 +31,7 @@ async fn the_doctor_reports_no_problems_in_sound_data_and_names_missing_objects(
     let report = home.run(&["doctor"], &[]).await;
     assert_eq!(
         (report.status.code(), report.output.as_str()),
-        (Some(0), "1 images, 3 objects\nno problems found\n"),
+        (Some(0), "1 image, 3 objects\nno problems found\n"),
         "{report:?}"
     );
 

@@ -1,6 +1,8 @@
 //! Settings that stop the start: each error names its setting.
 
 use crate::harness::process::Home;
+use clap::Args;
+use image_service::config::Config;
 
 #[tokio::test]
 async fn the_open_files_limit_is_raised_and_an_insufficient_one_is_logged() {
@@ -41,7 +43,6 @@ async fn an_invalid_setting_stops_the_start_and_is_named() {
         ("DECODE_MEMORY_BUDGET", "much"),
         ("MAX_ANIMATION_PIXELS", "-1"),
         ("THUMBNAIL_HEIGHTS", "200,400,200"),
-        ("THUMBNAIL_HEIGHTS", ""),
         ("MAX_VARIANTS_PER_IMAGE", "0"),
         ("VARIANT_RETENTION_DAYS", "-1"),
         ("URL_LIFETIME", "604800"),
@@ -53,7 +54,7 @@ async fn an_invalid_setting_stops_the_start_and_is_named() {
         ("HEAD_TIMEOUT", "0"),
         ("BODY_IDLE_TIMEOUT", "0"),
         ("BODY_TIMEOUT", "1.5"),
-        ("SHUTDOWN_TIMEOUT", ""),
+        ("SHUTDOWN_TIMEOUT", "1.5"),
         ("LOG_FORMAT", "xml"),
         ("LOG_LEVEL", "a=b=c"),
     ] {
@@ -88,4 +89,21 @@ async fn invalid_access_settings_are_rejected_at_startup() {
     }
     let help = home.run(&["serve", "--help"], &[("JWT_SECRET", long)]).await;
     assert!(help.status.success() && help.output.contains("JWT_SECRET") && !help.output.contains(long), "{help:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_in_a_variable_names_it_and_an_empty_variable_counts_as_unset() {
+    let home = Home::embedded();
+    let refused = home.run(&[], &[("PORT", "web")]).await;
+    assert_eq!(refused.log, "error: invalid PORT: must be a whole number; found \"web\"\n");
+    for (name, other) in [("ADMIN_EMAIL", "ADMIN_PASSWORD_FILE"), ("ADMIN_PASSWORD_FILE", "ADMIN_EMAIL")] {
+        let refused = home.run(&["serve"], &[(name, "root@example.org")]).await;
+        assert_eq!(refused.log, format!("error: invalid {other}: must be set, because {name} is set\n"));
+    }
+    let command = Config::augment_args(clap::Command::new("tests"));
+    let names: Vec<String> =
+        command.get_arguments().filter_map(clap::Arg::get_env).map(|name| name.to_string_lossy().into()).collect();
+    let empty: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
+    let migrated = home.run(&["migrate"], &empty).await;
+    assert!(migrated.status.success() && migrated.output == "the schema is up to date\n", "{migrated:?}");
 }

@@ -16,11 +16,16 @@ use crate::harness::proxy::{Fault, Proxied};
 async fn a_service_that_waits_for_its_database_stops_immediately_on_a_signal() {
     let mut home = Home::embedded();
     // No server listens on this port.
-    home.set("DATABASE_URL", "postgres://images@127.0.0.1:1/images");
+    home.set("DATABASE_URL", "postgres://images:hunter2@127.0.0.1:1/images");
     for signal in ["TERM", "INT"] {
         let mut child = home.command(&["serve"], &[]).spawn().expect("the program can be started");
         let mut log = BufReader::new(child.stderr.take().expect("a log")).lines();
-        assert!(log.any(|line| line.expect("a line").contains("waiting for the database")));
+        let line = log
+            .by_ref()
+            .map(|line| line.expect("a line"))
+            .find(|line| line.contains("waiting for the database"))
+            .expect("a line");
+        assert!(line.contains(": cannot connect to 127.0.0.1:1: ") && !line.contains("hunter2"), "{line}");
         let signalled = Instant::now();
         Command::new("sh").arg("-c").arg(format!("kill -{signal} {}", child.id())).status().expect("the signal is sent");
         assert_eq!(child.wait().expect("the exit status").code(), Some(0));

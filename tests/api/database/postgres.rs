@@ -54,6 +54,28 @@ async fn a_role_that_cannot_migrate_gets_an_error_that_names_the_command() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_without_privileges_on_a_table_gets_an_error_that_names_the_grants() {
+    let Some(database) = Database::create().await else { return };
+    let role = Role::create(&database, "").await;
+    let mut home = Home::new().await;
+    home.set("DATABASE_URL", &role.url);
+    for table in ["_sqlx_migrations", "accounts"] {
+        database.run(&format!("revoke select on {table} from {}", role.name)).await;
+        let settings = [("AUTH_MODE", "required")];
+        for command in ["serve", "doctor"].into_iter().take(if table == "accounts" { 1 } else { 2 }) {
+            let refused = home.run(&[command], &settings).await;
+            let line = refused.log.lines().last().unwrap_or_default();
+            let explains = line.contains("lacks a privilege: grant it USAGE on the schema, SELECT, INSERT, UPDATE and DELETE on");
+            assert!(explains && line.ends_with(&format!(": permission denied for table {table}")), "{line}");
+            assert!(!line.contains("request_id"), "{line}");
+            assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        }
+        database.run(&format!("grant select on {table} to {}", role.name)).await;
+    }
+    role.drop(&database).await;
+}
+
 fn contains_postgres_error(line: &str) -> bool {
     [": permission denied for schema public", ": must be owner of table "].iter().any(|words| line.contains(words))
 }
@@ -252,7 +274,10 @@ async fn an_unusable_database_is_logged_in_one_sentence_that_ends_with_the_cause
     let (host, rest) = database.direct_url.split_once("/test_").expect("a database's URL");
     let missing = format!("{host}/no_{rest}");
     for (url, cause) in [
-        ("postgres://images@127.0.0.1:1/images", "the database is unavailable: Connection refused (os error 111)"),
+        (
+            "postgres://images@127.0.0.1:1/images",
+            "the database is unavailable: cannot connect to 127.0.0.1:1: Connection refused (os error 111)",
+        ),
         (&*missing, "does not exist"),
     ] {
         let mut home = Home::embedded();
@@ -282,7 +307,9 @@ async fn the_reason_for_not_being_ready_is_logged_while_attempts_continue() {
     let client = Client::new(process.address);
     wait_until("the reason is logged", async || {
         let not_ready = client.get("/ready").await.status == 503;
-        not_ready && process.log().contains("the database cannot be used: Connection refused (os error 111)")
+        let reason =
+            format!("the database cannot be used: cannot connect to {}: Connection refused (os error 111)", proxy.address);
+        not_ready && process.log().contains(&reason)
     })
     .await;
 }

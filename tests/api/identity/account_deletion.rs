@@ -26,7 +26,7 @@ async fn deleting_a_disabled_account_keeps_its_images() {
     patch(&app, &admin, &ann.id, &json!({"disabled": true})).await.ok();
     let refused = delete(&admin, "").await;
     assert_error(&refused, 409, "Conflict");
-    assert!(refused.text().contains("has 1 images, and 0 in the trash"), "{}", refused.text());
+    assert!(refused.text().contains("has 1 image, and 0 in the trash"), "{}", refused.text());
     assert_eq!(app.get_as(&admin, &path).await.ok()["disabled"], true);
     assert_error(&delete(&admin, "?keep_images=2").await, 422, "ValidationError");
 

@@ -97,6 +97,10 @@ async fn every_invalid_field_of_a_new_account_is_reported() {
         let details = assert_error(&create(&app, &admin, &body).await, 422, "ValidationError");
         assert_eq!(names(&details), broken, "{fields}");
     }
+    let mut unplanned = good.clone();
+    unplanned["plan"] = json!("Nonesuch");
+    let answer = create(&app, &admin, &unplanned).await;
+    assert_eq!(answer.json()["message"], "plan must be the name of an existing plan.");
     let details = assert_error(&create(&app, &admin, &json!({})).await, 422, "ValidationError");
     assert_eq!(names(&details), ["email", "password"]);
     assert_error(&create(&app, &admin, &json!([])).await, 422, "ValidationError");

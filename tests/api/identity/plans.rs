@@ -150,7 +150,7 @@ async fn an_image_quota_is_exact_under_concurrent_uploads() {
     assert_eq!(stored.len(), 5);
     for rejected in answers.iter().filter(|answer| answer.status != 200) {
         let details = assert_error(rejected, 403, "QuotaExceeded");
-        assert_eq!(details, json!({"images": "5 of 5 are used, 0 are left, 1 are required"}));
+        assert_eq!(details, json!({"images": "5 of 5 used, 0 left, 1 required"}));
     }
     let me = app.get_as(&login, "/accounts/me").await.ok();
     assert_eq!((&me["usage"]["images"], &me["usage"]["images_left"]), (&json!(5), &json!(0)));
@@ -173,7 +173,7 @@ async fn a_byte_quota_is_exact_and_the_error_reports_the_remainder() {
     app.post_as(&login, file(1, 6_000)).await.ok();
     let rejected = app.post_as(&login, file(2, 4_001)).await;
     let details = assert_error(&rejected, 403, "QuotaExceeded");
-    assert_eq!(details, json!({"bytes": "6000 of 10000 are used, 4000 are left, 4001 are required"}));
+    assert_eq!(details, json!({"bytes": "6000 of 10000 used, 4000 left, 4001 required"}));
     assert!(rejected.json()["message"].as_str().unwrap().contains("what is used and what is left"));
     app.post_as(&login, file(3, 4_000)).await.ok();
     let usage = app.get_as(&login, "/accounts/me").await.ok()["usage"].clone();
@@ -219,7 +219,7 @@ async fn an_import_item_that_exceeds_the_quota_fails_and_the_others_do_not() {
     let job = app.get_as(&login, &format!("/imports/{}", job["jobId"].as_str().unwrap())).await.ok();
     assert_eq!(job["uploaded"]["complete"].as_array().unwrap().len(), 2);
     let reason = job["errors"][&urls[2]].as_str().unwrap();
-    assert_eq!(reason, "the quota is exhausted (images: 2 of 2 are used, 0 are left, 1 are required)");
+    assert_eq!(reason, "the quota is exhausted (images: 2 of 2 used, 0 left, 1 required)");
 }
 
 #[tokio::test]

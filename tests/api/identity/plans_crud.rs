@@ -161,7 +161,9 @@ async fn plan_names_are_unique_and_plans_in_use_cannot_be_deleted() {
     let admin = app.admin().await;
     assert_eq!(create(&app, &admin, &json!({"name": "Studio", "original": true})).await.status, 201);
     for name in ["Studio", "Basic"] {
-        assert_error(&create(&app, &admin, &json!({"name": name})).await, 409, "Conflict");
+        let taken = create(&app, &admin, &json!({"name": name})).await;
+        assert_error(&taken, 409, "Conflict");
+        assert_eq!(taken.json()["message"], format!("There is already a plan named \"{name}\"."));
     }
     assert_eq!(create(&app, &admin, &json!({"name": "studio"})).await.status, 201, "names are case-sensitive");
     for name in ["Basic", "Premium", "Enterprise"] {

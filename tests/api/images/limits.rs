@@ -238,7 +238,7 @@ async fn an_oversized_image_that_cannot_be_scaled_down_is_rejected_with_a_reason
         (animated_webp(500, 400, 3), "GIF files and animations are not scaled down"),
         (padded(flat_jpeg(1000, 60), 4096), "fewer pixels than MIN_IMAGE_SIDE"),
         (padded(flat_jpeg(60, 60), 400 * 1024 + 1), "MAX_FILE_SIZE"),
-        (cut, "the file is damaged"),
+        (cut, "the image is damaged"),
     ] {
         let reason = rejection(&app, &file).await;
         assert!(reason.contains(words), "{words}: {reason}");

@@ -175,7 +175,7 @@ async fn an_invalid_model_folder_is_rejected_at_startup_with_the_reason() {
         let finished = home.run(&["serve"], &[("CAPTION_MODEL_DIR", &path)]).await;
         assert!(!finished.status.success());
         assert!(
-            finished.log.contains("CAPTION_MODEL_DIR cannot be used") && finished.log.contains(reason),
+            finished.log.contains("invalid CAPTION_MODEL_DIR") && finished.log.contains(reason),
             "{reason}: {}",
             finished.log
         );

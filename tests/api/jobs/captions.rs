@@ -72,7 +72,7 @@ async fn without_a_model_captions_are_off() {
 async fn a_binary_without_the_feature_rejects_a_model_folder() {
     let ended = Home::embedded().run(&["serve"], &[("CAPTION_MODEL_DIR", "models/any")]).await;
     assert!(!ended.status.success());
-    assert!(ended.log.contains("CAPTION_MODEL_DIR cannot be used: this binary was built without the feature"), "{}", ended.log);
+    assert!(ended.log.contains("invalid CAPTION_MODEL_DIR: this binary was built without the feature"), "{}", ended.log);
 }
 
 #[tokio::test]

@@ -134,10 +134,13 @@ async fn every_redirect_is_checked_by_the_same_rules() {
         ("http://[::1]/", "its host does not resolve to a public address"),
         ("https://inner.test/", "its host does not resolve to a public address"),
         ("//169.254.169.254/latest", "its host does not resolve to a public address"),
-        ("http://public.test:6379/", "it redirects to a URL that must use one of these ports: 80, 443"),
-        ("ftp://public.test/", "it redirects to a URL that must begin with http:// or https://"),
-        ("file:///etc/passwd", "it redirects to a URL that must begin with http:// or https://"),
-        ("http://user:secret@public.test/", "it redirects to a URL that must not contain a user name or a password"),
+        ("http://public.test:6379/", "it redirects to a URL that is not allowed: the URL must use one of these ports: 80, 443"),
+        ("ftp://public.test/", "it redirects to a URL that is not allowed: the URL must begin with http:// or https://"),
+        ("file:///etc/passwd", "it redirects to a URL that is not allowed: the URL must begin with http:// or https://"),
+        (
+            "http://user:secret@public.test/",
+            "it redirects to a URL that is not allowed: the URL must not contain a user name or a password",
+        ),
     ] {
         assert_reason(import(&app, &to(url)).await, reason);
     }

@@ -181,7 +181,10 @@ async fn missing_credentials_are_logged_in_one_sentence_and_no_metadata_service_
     }
     let process = Process::start(&home, &[]).await;
     let client = Client::new(process.address);
-    assert_eq!(client.get("/ready").await.status, 503);
+    let ready = client.get("/ready").await;
+    let message = "There are no credentials for the storage. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE to a \
+                   profile that has them.";
+    assert_eq!((ready.status, &ready.json()["message"]), (503, &message.into()));
     assert_error(&client.upload(&Upload::small("without", 1)).await, 503, "ServiceUnavailable");
     let log = process.log();
     let sentence = "the storage cannot be used: there are no credentials for the storage: set AWS_ACCESS_KEY_ID and \
@@ -191,6 +194,36 @@ async fn missing_credentials_are_logged_in_one_sentence_and_no_metadata_service_
     process.stop().await;
     let asked = tokio::time::timeout(Duration::from_millis(1), metadata.accept()).await;
     assert!(asked.is_err(), "the metadata service was contacted");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_failures_of_the_service_are_logged_as_errors() {
+    let home = home_at("http://127.0.0.1:1").await;
+    let process = Process::start(&home, &[]).await;
+    let client = Client::new(process.address);
+    assert_eq!(client.get("/ready").await.status, 503);
+    assert_eq!(client.get("/images/none").await.status, 404);
+    let log = process.log();
+    let level = |text: &str| log.lines().find(|line| line.contains(text)).and_then(|line| line.split_whitespace().nth(1));
+    assert_eq!((level("request failed"), level("request rejected")), (Some("ERROR"), Some("INFO")), "{log}");
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unreachable_storage_is_named_with_its_address() {
+    let home = home_at("http://127.0.0.1:1").await;
+    let process = Process::start(&home, &[]).await;
+    let client = Client::new(process.address);
+    assert_eq!(client.get("/ready").await.status, 503);
+    let log = process.log();
+    assert!(log.contains("cannot reach http://127.0.0.1:1: ") && log.contains("Connection refused"), "{log}");
+    process.stop().await;
+    let examined = home.run(&["doctor"], &[]).await;
+    let line = examined.log.lines().last().unwrap_or_default();
+    assert!(
+        line.starts_with("error: the storage is unavailable: ") && line.contains("cannot reach http://127.0.0.1:1: "),
+        "{line}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -246,5 +279,5 @@ async fn a_private_storage_certificate_is_trusted_through_either_variable() {
         process.stop().await;
     }
     let refused = home.run(&["serve"], &[("AWS_CA_BUNDLE", "/does/not/exist")]).await;
-    assert!(!refused.status.success() && refused.log.contains("AWS_CA_BUNDLE cannot be used: /does/not/exist: "), "{refused:?}");
+    assert!(!refused.status.success() && refused.log.contains("invalid AWS_CA_BUNDLE: /does/not/exist: "), "{refused:?}");
 }

@@ -77,7 +77,9 @@ async fn names_are_unique_across_users_and_contain_only_plain_characters() {
     let long = "a".repeat(64);
     for good in ["a", "A", "0", "-_-", &long] {
         create_collection(&app, "alice", good).await;
-        assert_error(&post_collection(&app, "bob", &json!({"name": good, "visibility": "private"})).await, 409, "Conflict");
+        let taken = post_collection(&app, "bob", &json!({"name": good, "visibility": "private"})).await;
+        assert_error(&taken, 409, "Conflict");
+        assert_eq!(taken.json()["message"], format!("There is already a collection named \"{good}\"."));
     }
     for bad in [json!(""), json!("a b"), json!("ü"), json!("a/b"), json!("a.json"), json!("a".repeat(65)), json!(1), Value::Null]
     {

@@ -2,6 +2,7 @@
 
 use crate::model::counter::Counter;
 use crate::model::id::ImageId;
+use crate::model::plural::counted;
 use crate::objects::OldVersions;
 
 /// The findings.
@@ -77,7 +78,7 @@ impl Report {
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "{} images, {} objects", self.images, self.objects)?;
+        writeln!(f, "{}, {}", counted(self.images, "image"), counted(self.objects, "object"))?;
         let removed = |fixed| if fixed { ", announced for removal" } else { "" };
         for (what, keys) in [
             ("missing object".to_owned(), &self.missing),

@@ -51,6 +51,17 @@ pub enum OpenError {
     Other(Error),
 }
 
+impl OpenError {
+    /// Names the host in the error, unless the host has answered.
+    fn at(self, host: &str) -> Self {
+        match self {
+            Self::Other(Error::Unavailable(cause)) => Self::Other(Error::Unavailable(cause.connecting_to(host))),
+            Self::Other(Error::TimedOut(limit)) => Self::Other(Error::NoAnswer { host: host.to_owned(), limit }),
+            other => other,
+        }
+    }
+}
+
 impl Connector {
     pub fn new(target: &Target, statement_timeout: Duration) -> Self {
         // Tests have no use for this value, so it does not come from their clock.
@@ -93,7 +104,7 @@ impl Connector {
                 Err(_) => OpenError::Other(Error::TimedOut(limit)),
             };
             match error {
-                error if self.hosts.len() == 1 => return Err(error),
+                error if self.hosts.len() == 1 => return Err(error.at(&server.name)),
                 // Other hosts would fail the same way.
                 OpenError::Other(error @ Error::Encoding(_)) => return Err(OpenError::Other(error)),
                 OpenError::TooManyConnections(cause) => return Err(OpenError::TooManyConnections(cause)),

@@ -9,7 +9,7 @@ use sqlx::{Arguments, AssertSqlSafe, Encode, Postgres, Type};
 
 use super::pool::{Lease, Pool};
 use crate::store::database::applied_migrations::{Applied, first_missing};
-use crate::store::database::error::Error;
+use crate::store::database::error::{Error, INSUFFICIENT_PRIVILEGE};
 
 /// Runs the first pending migration; returns whether there was one. Instances that start at the same time wait for each other.
 ///
@@ -101,4 +101,3 @@ fn code(error: &sqlx::Error) -> Option<String> {
 }
 
 const LOCK_NOT_AVAILABLE: &str = "55P03";
-const INSUFFICIENT_PRIVILEGE: &str = "42501";

@@ -107,7 +107,7 @@ impl Pool {
             };
             // The last attempt may have had little time left; the error of an earlier one is more informative.
             let error = match (error, earlier) {
-                (Error::TimedOut(_), Some(earlier)) => earlier,
+                (Error::TimedOut(_) | Error::NoAnswer { .. }, Some(earlier)) => earlier,
                 (error, _) => error,
             };
             self.state().failed = Some(error.cause().unwrap_or_else(|| error.to_string()));

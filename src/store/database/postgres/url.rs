@@ -157,7 +157,7 @@ struct Parts<'a> {
 impl<'a> Parts<'a> {
     fn split(url: &'a str) -> Result<Self, UrlError> {
         let scheme = ["postgres://", "postgresql://"].into_iter().find_map(|scheme| url.strip_prefix(scheme));
-        let rest = scheme.ok_or_else(|| refused("it must start with postgres://"))?;
+        let rest = scheme.ok_or_else(|| refused("must start with postgres://"))?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
         // A password may contain an @, a host cannot.
@@ -209,7 +209,7 @@ fn read_hosts(hosts: &[String], ports: &[String], parameters: &[(String, String)
     let default = [String::new()];
     let hosts = if hosts.is_empty() { &default[..] } else { hosts };
     if ports.len() > 1 && ports.len() != hosts.len() {
-        return Err(refused("it must have one port, or one for each host"));
+        return Err(refused("must have one port, or one for each host"));
     }
     let hosts = hosts.iter().enumerate().map(|(number, host)| {
         let port = ports.get(number).or_else(|| ports.first().filter(|_| ports.len() == 1)).map_or("", String::as_str);
