@@ -1,9 +1,9 @@
-//! Routes libwebp's allocations through `src/imaging/webp_memory.rs`, which bounds them. libwebp can only be told at compile
-//! time what a single allocation may have; a bound that lets a picture of 200 megapixels pass would bound nothing.
+//! Routes libwebp's allocations through `src/imaging/webp_memory.rs`, which limits them for each image. libwebp itself has only a
+//! compile-time limit for single allocations, and one that allows images of 200 megapixels would be too high for smaller images.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    // Apple's linker cannot do it; there the bound does not hold.
+    // Apple's linker does not support --wrap. Without it, there is no limit.
     if std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "linux") {
         for function in ["WebPSafeMalloc", "WebPSafeCalloc", "WebPSafeFree"] {
             println!("cargo::rustc-link-arg=-Wl,--wrap={function}");

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# orval and openapi-python-client ignore `explode: false` on an array in the query: they send the parameter once for each item.
-# OpenAPI (3.1, Parameter Object) asks for one parameter with commas. A service that declares such a
-# list has to read repeated parameters too.
+# orval and openapi-python-client ignore `explode: false` of an array in the query: they send the parameter once for each item.
+# OpenAPI (3.1, Parameter Object) requires one parameter with commas. So a service that declares such an array must also accept
+# repeated parameters.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -31,7 +31,7 @@ PYTHON
 npm install --silent --no-audit --no-fund orval@7.13.2 > /dev/null
 npx orval --input api.yaml --output client.ts --client fetch > /dev/null
 echo "orval 7.13.2"
-# Without its types it runs as it is.
+# Node can run the client after esbuild removes the types.
 node - <<'NODE' | tee node.out
 const source = require('fs').readFileSync('client.ts', 'utf8');
 const { transformSync } = require('esbuild');

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# moto's server answers GetBucketVersioning with the root element GetBucketVersioningResponse. S3 sends VersioningConfiguration.
-# botocore does not read the root's name, so it notices nothing. The AWS SDK for Rust does, and fails to parse the response.
+# The response of moto to GetBucketVersioning has the root element GetBucketVersioningResponse. S3 sends VersioningConfiguration.
+# botocore ignores the name of the root element. The AWS SDK for Rust checks it, and cannot parse the response.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'kill "${server:-}" 2> /dev/null || true; rm -rf "$folder"' EXIT
@@ -38,4 +38,4 @@ diff out - <<'EXPECTED'
 botocore: Enabled
 root: GetBucketVersioningResponse
 EXPECTED
-echo "as found"
+echo "unchanged"

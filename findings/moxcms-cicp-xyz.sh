@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # moxcms builds an unusable profile from the CICP colour primaries 10 (CIE 1931 XYZ, SMPTE ST 428-1).
-# H.273 defines them and the crate has an enum variant for them, but every colour comes out as the same green, without an error.
+# H.273 defines them and the crate has an enum variant for them, but it converts every colour to the same green, without an error.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# moxcms' HLG curve is not the inverse OETF of BT.2100: the system gamma of 1.2 is applied to each channel as well.
-# BT.2100 applies it to the luminance of a pixel, so saturated colours differ from every renderer that follows the standard.
+# The HLG curve of moxcms is not the inverse OETF of BT.2100: it also applies the system gamma of 1.2 to each channel.
+# BT.2100 applies the gamma to the luminance of a pixel, so saturated colours differ from those of conforming renderers.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# utoipa's `IntoParams` drops what else is said of a parameter that has `schema_with`: its doc comment, `required` and `style`.
-# A path parameter then becomes `required: false`, which makes the document invalid: openapi-generator and orval refuse it.
+# utoipa's `IntoParams` ignores the doc comment, `required` and `style` of a parameter that has `schema_with`.
+# So a path parameter becomes `required: false`. Such a document is invalid, and openapi-generator and orval reject it.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

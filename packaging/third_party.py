@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes the files that accompany a binary: the licences of its components, and a list of them (SBOM, CycloneDX 1.5).
+"""Writes the third-party notices and the SBOM (CycloneDX 1.5) of the binary.
 
     packaging/third_party.py FOLDER [FEATURE...]
 
-Writes THIRD-PARTY-NOTICES.txt and sbom.cdx.json to FOLDER. Reads the sources of the crates and downloads missing ones, such as
-those of the tests. Fails if the licence of a built-in C library or script is not found, if `deny.toml` does not allow the licence
-of a crate, or if a crate is not from crates.io.
+Writes THIRD-PARTY-NOTICES.txt and sbom.cdx.json to FOLDER. Reads the sources of the crates, and downloads missing ones. Fails if the
+licence of a bundled C library or script is not found, if `deny.toml` does not allow the licence of a crate, or if a crate is not
+from crates.io.
 """
 
 import json
@@ -20,9 +20,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 TARGET = "x86_64-unknown-linux-gnu"
 NAMES = ("LICENSE", "LICENCE", "COPYING", "NOTICE", "UNLICENSE", "COPYRIGHT", "PATENTS")
 
-# Components of crates and of this repository that are not Rust: name, crate (None for this repository), paths of the licence
-# within it, SPDX identifier.
-CONTAINED = [
+# Bundled components that are not Rust: name, crate that contains it (None for this repository), paths of the licence in that
+# crate, SPDX identifier.
+BUNDLED = [
     ("libwebp", "libwebp-sys", ["vendor/COPYING", "vendor/PATENTS"], "BSD-3-Clause"),
     ("mozjpeg", "mozjpeg-sys", ["LICENSE"], "IJG AND BSD-3-Clause AND Zlib"),
     ("AWS-LC", "aws-lc-sys", ["aws-lc/LICENSE"], "ISC AND Apache-2.0"),
@@ -44,7 +44,7 @@ def main(folder, features):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "THIRD-PARTY-NOTICES.txt").write_text(notices(packages), encoding="utf-8")
     (folder / "sbom.cdx.json").write_text(json.dumps(sbom(metadata, packages), indent=1) + "\n", encoding="utf-8")
-    print(f"{folder}: {len(packages)} crates, {len(CONTAINED)} other components")
+    print(f"{folder}: {len(packages)} crates, {len(BUNDLED)} other components")
 
 
 def cargo_metadata(features):
@@ -89,41 +89,41 @@ def is_allowed(licence, allowed):
     """Returns whether the allowed licences satisfy an SPDX expression. AND binds tighter than OR."""
     tokens = re.findall(r"[()]|[^\s()]+(?:\s+WITH\s+[^\s()]+)?", licence)
 
-    def either():
-        met = both()
+    def parse_or():
+        satisfied = parse_and()
         while tokens and tokens[0] == "OR":
             tokens.pop(0)
-            met = both() or met
-        return met
+            satisfied = parse_and() or satisfied
+        return satisfied
 
-    def both():
-        met = one()
+    def parse_and():
+        satisfied = parse_operand()
         while tokens and tokens[0] == "AND":
             tokens.pop(0)
-            met = one() and met
-        return met
+            satisfied = parse_operand() and satisfied
+        return satisfied
 
-    def one():
+    def parse_operand():
         token = tokens.pop(0)
         if token != "(":
             return token in allowed
-        met = either()
+        satisfied = parse_or()
         tokens.pop(0)
-        return met
+        return satisfied
 
-    return either()
+    return parse_or()
 
 
 def notices(packages):
     folders = {package["name"]: Path(package["manifest_path"]).parent for package in packages}
     sections = ["Third-party software in image-service\n\n" + STATEMENTS]
-    for name, crate, paths, licence in CONTAINED:
+    for name, crate, paths, licence in BUNDLED:
         if crate is None or crate in folders:
             texts = [text for path in paths for text in contained(folders[crate] if crate else REPOSITORY, path)]
             if len(texts) < len(paths):
-                sys.exit(f"the licence of {name} was not found: {paths}; update CONTAINED")
+                sys.exit(f"the licence of {name} was not found: {paths}; update BUNDLED")
             sections.append(section(f"{name} ({licence})", texts))
-    # Most crates share a few texts, each of which is written once.
+    # Many crates have identical licence texts. Each text is written only once.
     by_text = {}
     for package in packages:
         folder = Path(package["manifest_path"]).parent
@@ -147,7 +147,7 @@ def licence_files(folder):
 
 
 def contained(folder, pattern):
-    """Yields the texts of matching files, or of a file in each matching archive (ARCHIVE!PATH). Both parts may be patterns."""
+    """Yields the texts of matching files or, for ARCHIVE!PATH, of a file in each matching archive. Both parts may be patterns."""
     outer, _, inner = pattern.partition("!")
     for path in sorted(folder.glob(outer)):
         if not inner:
@@ -165,7 +165,7 @@ def sbom(metadata, packages):
     root = next(package for package in metadata["packages"] if package["id"] == metadata["resolve"]["root"])
     versions = {package["name"]: package["version"] for package in packages}
     components = [component(package, checksums.get((package["name"], package["version"]))) for package in packages]
-    for name, crate, _, licence in CONTAINED:
+    for name, crate, _, licence in BUNDLED:
         if crate is None or crate in versions:
             within = f"contained in {crate} {versions[crate]}" if crate else "contained in this repository"
             licences = [{"license": {"id": licence}}] if " " not in licence else [{"expression": licence}]

@@ -1,14 +1,14 @@
-"""Measures what a caption costs with transformers, to hold another implementation against.
+"""Measures the cost of a caption with transformers, for comparison with the service.
 
     pip install -r requirements-captions.txt
-    python captions_transformers.py --make DIR        # writes a model of the size of BLIP base, 0.9 GB
+    python captions_transformers.py --make DIR        # creates a model of the size of BLIP base, 0.9 GB
     python captions_transformers.py DIR --threads 2 --repeats 5
 
-The model has the configuration of Salesforce/blip-image-captioning-base and random weights, so its captions mean
-nothing, but cost what real ones do: 20 ids with the bos, as [SEP] is made so unlikely that none ends early. One JSON
-object is printed: times in seconds (CPU is user and system time of the process, all threads), memory in megabytes.
-The input is a picture of 384 x 384 made by `picture`, in float32; `ids` and `first_logits` tell whether another
-implementation has computed the same.
+The model has the configuration of Salesforce/blip-image-captioning-base and random weights. So its captions are
+meaningless, but cost as much as real ones: 20 ids with the bos, because [SEP] is too unlikely to end a caption early.
+Prints one JSON object: times in seconds (CPU is user and system time of all threads), memory in MiB. The input is the
+image of 384 x 384 pixels by `test_image`, in float32. `ids` and `first_logits` show whether another implementation
+computes the same result.
 """
 
 import argparse
@@ -44,7 +44,7 @@ MAX_LENGTH = 20
 
 
 def random_base_model(seed):
-    """Random weights that keep the numbers small, but let the picture and the place of a word count."""
+    """Returns a model with random weights. They keep activations small, but the output depends on the image and token positions."""
     import torch
     from transformers import BlipConfig, BlipForConditionalGeneration
 
@@ -73,8 +73,8 @@ def make(folder, seed=1):
     BertTokenizerFast(vocab=vocabulary).backend_tokenizer.save(str(folder / "tokenizer.json"))
 
 
-def picture(size):
-    """Bytes of (size, size, 3). The pixel at x, y has x*x/size + 3y, 2x + y*y/size and xy/7, rounded down, modulo 256."""
+def test_image(size):
+    """Returns (size, size, 3) bytes. The pixel at x, y is x*x/size + 3y, 2x + y*y/size and xy/7, rounded down, modulo 256."""
     import numpy as np
 
     y, x = np.mgrid[:size, :size]
@@ -82,13 +82,13 @@ def picture(size):
 
 
 def memory(key):
-    """VmRSS or VmHWM, the greatest VmRSS so far."""
+    """Returns VmRSS or VmHWM (the peak of VmRSS) in MiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(key)) / 1024
 
 
 def timed(work):
-    """The result, and wall and CPU seconds."""
+    """Returns the result, the wall-clock seconds and the CPU seconds."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = work()
     return result, round(time.perf_counter() - wall, 4), round(time.process_time() - cpu, 4)
@@ -115,7 +115,7 @@ def bench(folder, threads, repeats):
     loaded = memory("VmRSS")
     size = model.config.vision_config.image_size
     processor = BlipImageProcessorPil(size={"height": size, "width": size})
-    pixels = processor(picture(size), return_tensors="pt").pixel_values
+    pixels = processor(test_image(size), return_tensors="pt").pixel_values
 
     def caption():
         return model.generate(
@@ -152,7 +152,7 @@ def bench(folder, threads, repeats):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--make", action="store_true", help="write the model instead of measuring it")
+    parser.add_argument("--make", action="store_true", help="create the model instead of measuring it")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()

@@ -1,8 +1,9 @@
-"""The peer of the upload benchmark: an image service as a careful Python developer writes it.
+"""The peer of the upload benchmark: an image service as an experienced Python developer would write it.
 
-It does the work of our upload and no more: limits from the header, one full decode that proves the file whole (at the
-JPEG scale that the larger thumbnail needs), EXIF orientation, thumbnails of 128 and 512 pixels, SHA-256; original and
-thumbnails go to S3 side by side, then a row to PostgreSQL. No colours, placeholder, tags, counters or intents.
+An upload checks the limits in the header, decodes the file completely to verify it (at the JPEG scale of the larger
+thumbnail), applies the EXIF orientation, creates thumbnails of 128 and 512 pixels, and computes the SHA-256. It stores the
+original and the thumbnails in S3 concurrently, and then inserts a row into PostgreSQL. Unlike the service, it stores no
+colours, placeholder, tag index, counters or intents.
 """
 
 import asyncio
@@ -38,7 +39,7 @@ async def lifespan(app):
     async with AsyncExitStack() as stack:
         app.state.db = await stack.enter_async_context(asyncpg.create_pool(os.environ["DATABASE_URL"], max_size=20))
         await app.state.db.execute(SCHEMA)
-        # Payloads go unsigned and without checksums of the SDK's own, as over TLS.
+        # Payloads are unsigned and have no checksums by the SDK, as is usual over TLS.
         config = AioConfig(
             max_pool_connections=50,
             request_checksum_calculation="when_required",
@@ -47,7 +48,7 @@ async def lifespan(app):
         client = get_session().create_client("s3", endpoint_url=os.environ["S3_ENDPOINT_URL"], config=config)
         app.state.s3 = await stack.enter_async_context(client)
         app.state.bucket = os.environ["S3_BUCKET"]
-        # As many pictures are decoded at once as there are processors.
+        # One concurrent decode for each processor.
         app.state.decoding = asyncio.Semaphore(os.cpu_count() or 1)
         yield
 
@@ -74,11 +75,11 @@ async def upload_image(
     state = request.app.state
     async with state.decoding:
         try:
-            picture = await asyncio.to_thread(process, data)
+            processed = await asyncio.to_thread(process, data)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise HTTPException(400, "the file is no whole picture") from error
+            raise HTTPException(400, "the file is not a complete image") from error
     image_id = uuid.uuid4()
-    objects = {"original": (data, picture["content_type"]), **picture["thumbnails"]}
+    objects = {"original": (data, processed["content_type"]), **processed["thumbnails"]}
     await asyncio.gather(
         *(
             state.s3.put_object(Bucket=state.bucket, Key=f"peer/{image_id}/{name}", Body=body, ContentType=content_type)
@@ -94,23 +95,23 @@ async def upload_image(
         json.dumps(names),
         file.filename,
         len(data),
-        picture["content_type"],
-        picture["width"],
-        picture["height"],
-        picture["sha256"],
-        json.dumps(list(picture["thumbnails"])),
+        processed["content_type"],
+        processed["width"],
+        processed["height"],
+        processed["sha256"],
+        json.dumps(list(processed["thumbnails"])),
     )
     return {"message": "Image uploaded successfully", "image_id": str(image_id)}
 
 
 def process(data):
-    """Blocks; Pillow decodes, scales and encodes without the interpreter's lock."""
+    """Blocks. Pillow releases the GIL while it decodes, scales and encodes."""
     with Image.open(io.BytesIO(data), formats=list(FORMATS)) as image:
         width, height = image.size
         if not (MIN_SIDE <= min(width, height) and max(width, height) <= MAX_SIDE):
             raise ValueError("too many or too few pixels")
         content_type = FORMATS[image.format]
-        # libjpeg scales while it decodes: much less work, and the whole file is read all the same.
+        # libjpeg scales while it decodes. This is much faster, and still reads the whole file.
         image.draft("RGB", (THUMBNAILS["medium"], THUMBNAILS["medium"]))
         for frame in range(1, getattr(image, "n_frames", 1)):
             image.seek(frame)

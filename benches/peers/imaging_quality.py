@@ -1,8 +1,8 @@
-"""How near thumbnails come to a reference: for each line on standard input, an original and the thumbnails of it.
+"""Measures the quality of thumbnails. Reads lines of tab-separated paths: an original, and its thumbnails.
 
-The reference is the original decoded in full by Pillow, turned upright, and resized in floating point with Lanczos3.
-Answers a line of JSON a picture: for each thumbnail PSNR in dB and the mean SSIM (Wang et al., IEEE TIP 13(4), 2004;
-luma, a Gaussian window of 1.5 pixels).
+The reference is the original, decoded by Pillow at full size, rotated by its EXIF orientation, and resized in floating
+point with Lanczos3. Prints a line of JSON for each original: for each thumbnail the PSNR in dB and the mean SSIM (Wang et
+al., IEEE TIP 13(4), 2004; luma, a Gaussian window of 1.5 pixels).
 """
 
 import json
@@ -22,12 +22,12 @@ def main():
 
 def measure(original, path):
     with Image.open(path) as file:
-        made = numpy.asarray(file.convert("RGB"), dtype=numpy.float64)
-    height, width = made.shape[:2]
+        actual = numpy.asarray(file.convert("RGB"), dtype=numpy.float64)
+    height, width = actual.shape[:2]
     channels = [Image.fromarray(numpy.asarray(c, dtype=numpy.float32), "F") for c in original.split()]
-    wanted = numpy.dstack([numpy.asarray(c.resize((width, height), Image.Resampling.LANCZOS)) for c in channels]).clip(0, 255)
-    error = numpy.mean((made - wanted) ** 2)
-    return {"psnr": 10 * numpy.log10(255**2 / max(error, 1e-9)), "ssim": ssim(luma(made), luma(wanted))}
+    reference = numpy.dstack([numpy.asarray(c.resize((width, height), Image.Resampling.LANCZOS)) for c in channels]).clip(0, 255)
+    error = numpy.mean((actual - reference) ** 2)
+    return {"psnr": 10 * numpy.log10(255**2 / max(error, 1e-9)), "ssim": ssim(luma(actual), luma(reference))}
 
 
 def luma(rgb):

@@ -1,14 +1,14 @@
-// The sharp peer of the imaging benchmark: for each path on standard input, the thumbnails as an upload makes them.
+// The sharp peer of the imaging benchmark: creates the thumbnails of an upload for each path on standard input.
 //
-// sharp in its best use: shrink-on-load once to the largest thumbnail, every smaller one from those pixels. One job at a
-// time; the CPU that is told is that of all threads of this process. Answers a line of JSON a picture.
+// This is the fastest use of sharp: it decodes with shrink-on-load to the largest thumbnail, and creates the smaller ones from
+// those pixels. It processes one image at a time, and prints a line of JSON for each, with the CPU time of all threads.
 
 import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 
-// BENCH_SHARP is the folder that it is installed below.
+// BENCH_SHARP is the folder that contains node_modules.
 const sharp = createRequire(`${process.env.BENCH_SHARP}/`)('sharp');
 
 sharp.concurrency(1);
@@ -16,7 +16,7 @@ sharp.cache(false);
 
 const QUALITY = 80;
 
-/** Within 512×512, heights 400 and 200, within 128×128. */
+/** Name, maximum width and maximum height. */
 const SIZES = [
   ['medium', 512, 512],
   ['h400', undefined, 400],
@@ -24,9 +24,9 @@ const SIZES = [
   ['small', 128, 128],
 ];
 
-function inside(width, height, size) {
-  const [, most_width = Infinity, most_height = Infinity] = size;
-  const scale = Math.min(1, most_width / width, most_height / height);
+function fit_inside(width, height, size) {
+  const [, max_width = Infinity, max_height = Infinity] = size;
+  const scale = Math.min(1, max_width / width, max_height / height);
   return [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
 }
 
@@ -36,7 +36,7 @@ async function thumbnails(path) {
   createHash('sha256').update(bytes).digest();
   const { width, height, autoOrient } = await sharp(bytes, { failOn: 'warning' }).metadata();
   const shown = autoOrient ?? { width, height };
-  const sizes = SIZES.map((size) => [size[0], ...inside(shown.width, shown.height, size)]).sort((a, b) => b[1] - a[1]);
+  const sizes = SIZES.map((size) => [size[0], ...fit_inside(shown.width, shown.height, size)]).sort((a, b) => b[1] - a[1]);
   const [, largest_width, largest_height] = sizes[0];
   const largest = await sharp(bytes, { failOn: 'warning' })
     .autoOrient()
@@ -44,22 +44,22 @@ async function thumbnails(path) {
     .raw()
     .toBuffer({ resolveWithObject: true });
   const raw = { width: largest.info.width, height: largest.info.height, channels: largest.info.channels };
-  const made = {};
-  for (const [name, wide, high] of sizes) {
-    const resized = sharp(largest.data, { raw }).resize(wide, high, { fit: 'fill' });
+  const encoded = {};
+  for (const [name, thumbnail_width, thumbnail_height] of sizes) {
+    const resized = sharp(largest.data, { raw }).resize(thumbnail_width, thumbnail_height, { fit: 'fill' });
     const transparent = raw.channels === 4 || raw.channels === 2;
-    made[name] = await (transparent ? resized.webp({ quality: QUALITY }) : resized.jpeg({ quality: QUALITY })).toBuffer();
+    encoded[name] = await (transparent ? resized.webp({ quality: QUALITY }) : resized.jpeg({ quality: QUALITY })).toBuffer();
   }
   const { user, system } = process.cpuUsage(before);
-  return [user + system, made];
+  return [user + system, encoded];
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
   const [path, folder] = line.split('\t');
   try {
-    const [cpu_us, made] = await thumbnails(path);
+    const [cpu_us, encoded] = await thumbnails(path);
     if (folder) {
-      for (const [name, bytes] of Object.entries(made)) await writeFile(`${folder}/sharp-${name}`, bytes);
+      for (const [name, bytes] of Object.entries(encoded)) await writeFile(`${folder}/sharp-${name}`, bytes);
     }
     console.log(JSON.stringify({ cpu_us }));
   } catch (error) {

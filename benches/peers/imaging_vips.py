@@ -1,7 +1,7 @@
-"""The pyvips peer of the imaging benchmark: for each path on standard input, the thumbnails as an upload makes them.
+"""The pyvips peer of the imaging benchmark: creates the thumbnails of an upload for each path on standard input.
 
-libvips in its best use: shrink-on-load once to the largest thumbnail, every smaller one from those pixels. One thread; the
-CPU that is told is that of the whole process. Answers a line of JSON a picture.
+This is the fastest use of libvips: it decodes with shrink-on-load to the largest thumbnail, and creates the smaller ones
+from those pixels. It uses one thread, and prints a line of JSON for each image, with the CPU time of the process.
 """
 
 import hashlib
@@ -21,8 +21,8 @@ def main():
     for line in sys.stdin:
         path, _, folder = line.rstrip("\n").partition("\t")
         try:
-            cpu_us, made = thumbnails(path)
-            for name, data in made.items() if folder else ():
+            cpu_us, encoded = thumbnails(path)
+            for name, data in encoded.items() if folder else ():
                 with open(f"{folder}/vips-{name}", "wb") as file:
                     file.write(data)
             print(json.dumps({"cpu_us": cpu_us}), flush=True)
@@ -36,20 +36,20 @@ def thumbnails(path):
     before = time.process_time()
     hashlib.sha256(data).digest()
     header = pyvips.Image.new_from_buffer(data, "", access="sequential")
-    turned = header.get("orientation") >= 5 if header.get_typeof("orientation") else False
-    shown = (header.height, header.width) if turned else (header.width, header.height)
-    sizes = sorted(((name, *inside(shown, size)) for name, size in SIZES.items()), key=lambda size: -size[1])
+    is_rotated = header.get("orientation") >= 5 if header.get_typeof("orientation") else False
+    shown = (header.height, header.width) if is_rotated else (header.width, header.height)
+    sizes = sorted(((name, *fit_inside(shown, size)) for name, size in SIZES.items()), key=lambda size: -size[1])
     _, width, height = sizes[0]
     largest = pyvips.Image.thumbnail_buffer(data, width, height=height, size="force", fail_on="warning").copy_memory()
-    made = {}
+    encoded = {}
     for name, width, height in sizes:
         resized = largest.thumbnail_image(width, height=height, size="force")
-        made[name] = resized.write_to_buffer(".webp" if largest.hasalpha() else ".jpg", Q=QUALITY)
-    return (time.process_time() - before) * 1e6, made
+        encoded[name] = resized.write_to_buffer(".webp" if largest.hasalpha() else ".jpg", Q=QUALITY)
+    return (time.process_time() - before) * 1e6, encoded
 
 
-def inside(shown, size):
-    scale = min(1, *(most / length for length, most in zip(shown, size) if most))
+def fit_inside(shown, size):
+    scale = min(1, *(limit / length for length, limit in zip(shown, size) if limit))
     return [max(1, round(length * scale)) for length in shown]
 
 

@@ -1,20 +1,20 @@
-"""Makes the tiny BLIP models that the caption tests run, and writes down what transformers answers for them.
+"""Creates the tiny BLIP models of the caption tests, and records the output of transformers as the reference.
 
     pip install -r requirements.txt
     python make_models.py OUT
 
-Each folder OUT/NAME has the files of a Hugging Face checkpoint of BlipForConditionalGeneration with random weights
-(config.json, model.safetensors, tokenizer.json), and reference.json: for a few pictures the output of the vision
-encoder, the logits of every step, the token ids and the caption. OUT/preprocess.json has what BlipImageProcessor makes
-of pictures that are not square.
+Each folder OUT/NAME contains a Hugging Face checkpoint of BlipForConditionalGeneration with random weights
+(config.json, model.safetensors, tokenizer.json) and reference.json. For each of a few images, reference.json has the
+output of the vision encoder, the logits of every step, the token ids and the caption. OUT/preprocess.json has the
+output of BlipImageProcessor for images that are not square.
 
-The captions are those of BlipForConditionalGeneration.generate(pixel_values, max_length=20, do_sample=False): it starts
-with text_config.bos_token_id alone, stops at text_config.sep_token_id (never at eos_token_id), and max_length counts
-the bos and the sep. Without an explicit max_length, transformers 5 makes 20 new tokens, so 21 ids. `check_generate`
-holds generate to that, and to a plain loop that takes the most likely token of the whole prefix, without a cache.
+The captions are those of BlipForConditionalGeneration.generate(pixel_values, max_length=20, do_sample=False). It starts
+with text_config.bos_token_id only and stops at text_config.sep_token_id (never at eos_token_id). max_length includes
+the bos and the sep. Without an explicit max_length, transformers 5 generates 20 new tokens, so 21 ids. `check_generate`
+verifies this against a simple loop without a cache, which appends the most likely token for the whole prefix.
 
-The seeds below are the first ones whose captions are worth comparing, see `is_telling`. `--search` finds them anew,
-should other versions of the libraries want others.
+The seeds below are the first ones whose captions detect errors; see `is_discriminating`. Other versions of the
+libraries may need other seeds, which `--search` finds.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from transformers import BertTokenizerFast, BlipConfig, BlipForConditionalGenera
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
 MAX_LENGTH = 20
-MARGIN = 1e-2  # the least lead of the most likely token over the next one
+MARGIN = 1e-2  # the minimum difference between the logits of the two most likely tokens
 
 EMBEDDINGS = "text_decoder.bert.embeddings"
 HEAD = "text_decoder.cls.predictions"
@@ -44,7 +44,7 @@ WORDS = (
     " street water bird table , . ' ##s ##ing ##ed"
 ).split()
 
-# What the configurations of transformers 4.26, and so the one on the hub, say of every part beside the sizes.
+# The keys besides the sizes in each part of a configuration by transformers 4.26, such as the one on the hub.
 LEGACY = {
     "_name_or_path": "",
     "add_cross_attention": False,
@@ -85,7 +85,7 @@ LEGACY = {
 
 @dataclass(frozen=True)
 class Spec:
-    """One model. `text` and `vision` are (hidden size, layers, heads)."""
+    """The parameters of a model. `text` and `vision` are (hidden size, layers, heads)."""
 
     name: str
     text: tuple
@@ -94,17 +94,17 @@ class Spec:
     patch: int
     seed: int
     tied: bool = True
-    hub: bool = False  # the files as they are on the hub: with copies of tied weights, buffers, and old keys
-    sparse: bool = False  # keys that have their default value are left out of config.json
+    hub: bool = False  # write the files as on the hub: with copies of tied weights, buffers, and old keys
+    sparse: bool = False  # omit keys with default values from config.json
     dtype: torch.dtype = torch.float32
     vocabulary: list = field(default_factory=lambda: SPECIALS + WORDS)
 
 
 def bert_vocabulary(words):
-    """The special tokens where BERT has them, so that sep_token_id has its default value of 102."""
+    """Puts the special tokens at the ids of BERT, so that sep_token_id has its default value of 102."""
     rest = iter(words + [f"word{i}" for i in range(104)])
-    places = {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]"}
-    return [places[i] if i in places else next(rest) for i in range(108)]
+    specials = {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]"}
+    return [specials[i] if i in specials else next(rest) for i in range(108)]
 
 
 SPECS = [
@@ -143,8 +143,8 @@ def config_of(spec):
     return BlipConfig(text_config=text, vision_config=vision, tie_word_embeddings=spec.tied)
 
 
-def spread_of(name, parameter):
-    """How far the random values reach: for captions of many words, which neither repeat nor forget the picture."""
+def standard_deviation(name, parameter):
+    """Returns the standard deviation of the weights. It yields captions of many words that do not repeat and depend on the image."""
     if parameter.dim() == 1:
         return 0.2
     is_attended = "value" in name or "attention.output.dense" in name
@@ -154,12 +154,12 @@ def spread_of(name, parameter):
 
 @torch.no_grad()
 def random_model(spec, seed):
-    """A model in float32, of values that `spec.dtype` can hold."""
+    """Returns a model in float32 whose values `spec.dtype` can represent."""
     model = BlipForConditionalGeneration(config_of(spec)).eval()
     random = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
         is_scale = "norm" in name.lower() and name.endswith("weight")
-        parameter.normal_(float(is_scale), spread_of(name, parameter), generator=random)
+        parameter.normal_(float(is_scale), standard_deviation(name, parameter), generator=random)
         parameter.copy_(parameter.to(spec.dtype))
     return model
 
@@ -174,7 +174,7 @@ def save_config(config, folder):
 
 
 def hub_layout(model, folder):
-    """Rewrites the files the way that old versions of transformers wrote them."""
+    """Rewrites the files in the layout of old versions of transformers."""
     weights = {name: tensor.clone().contiguous() for name, tensor in model.state_dict().items()}
     weights[f"{EMBEDDINGS}.position_ids"] = model.text_decoder.bert.embeddings.position_ids.clone().contiguous()
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
@@ -183,7 +183,7 @@ def hub_layout(model, folder):
         config[part] = LEGACY | config[part]
     config["vision_config"] |= {"num_channels": 3, "bos_token_id": None, "dropout": 0.0}
     config |= {"torch_dtype": config.pop("dtype"), "transformers_version": None, "_commit_hash": None}
-    del config["tie_word_embeddings"]  # there only in the parts
+    del config["tie_word_embeddings"]  # only the parts have it
     save_config(config, folder)
 
 
@@ -206,23 +206,23 @@ def save_model(spec, model, folder):
         drop_defaults(folder)
 
 
-def pictures(size):
-    """A gradient, a chessboard and noise, as arrays of (size, size, 3) bytes."""
+def test_images(size):
+    """Returns a gradient, a chessboard and noise, as arrays of (size, size, 3) bytes."""
     y, x = np.mgrid[:size, :size]
     gradient = np.stack([x * 255 // (size - 1), y * 255 // (size - 1), (x + y) * 7 % 256], axis=2)
     chess = np.where(((x // 4 + y // 4) % 2 == 0)[..., None], [250, 200, 20], [10, 40, 120])
     noise = np.random.default_rng(size).integers(0, 256, (size, size, 3))
-    return [picture.astype(np.uint8) for picture in (gradient, chess, noise)]
+    return [image.astype(np.uint8) for image in (gradient, chess, noise)]
 
 
-def pixel_values(picture, size):
+def pixel_values(image, size):
     processor = BlipImageProcessorPil(size={"height": size, "width": size})
-    return processor(Image.fromarray(picture), return_tensors="pt").pixel_values
+    return processor(Image.fromarray(image), return_tensors="pt").pixel_values
 
 
 @torch.no_grad()
 def greedy(model, pixels):
-    """The ids and the logits of every step, by the plainest way there is."""
+    """Decodes greedily without a cache. Returns the output of the vision encoder, the ids and the logits of every step."""
     config = model.config.text_config
     encoded = model.vision_model(pixels).last_hidden_state
     ids, logits = [config.bos_token_id], []
@@ -237,7 +237,7 @@ def check_generate(model, pixels, ids, logits):
     out = model.generate(
         pixels, max_length=MAX_LENGTH, do_sample=False, output_logits=True, return_dict_in_generate=True
     )
-    assert out.sequences[0].tolist() == ids, f"generate gives {out.sequences[0].tolist()}, the plain loop {ids}"
+    assert out.sequences[0].tolist() == ids, f"generate returned {out.sequences[0].tolist()}, the loop without a cache {ids}"
     torch.testing.assert_close(torch.cat(out.logits), logits, rtol=1e-4, atol=1e-4)
 
 
@@ -247,12 +247,12 @@ def margin(logits):
 
 
 def is_varied(ids, logits):
-    """Whether a caption is no mere repetition, and hangs on no near tie."""
+    """Returns whether a caption has varied tokens, none of which depends on nearly equal logits."""
     return len(set(ids)) >= 7 and margin(logits) > MARGIN
 
 
-def is_telling(captions, sep):
-    """Whether the captions (ids and logits) are varied, differ, and end in both of the ways."""
+def is_discriminating(captions, sep):
+    """Returns whether the captions (ids and logits) are varied and distinct, and some but not all end before the maximum length."""
     ended = [ids[-1] == sep for ids, _ in captions]
     distinct = {tuple(ids) for ids, _ in captions}
     return (
@@ -264,7 +264,7 @@ def is_telling(captions, sep):
 
 
 def find_seed(spec):
-    inputs = [pixel_values(picture, spec.image) for picture in pictures(spec.image)]
+    inputs = [pixel_values(image, spec.image) for image in test_images(spec.image)]
     for seed in count(1):
         model = random_model(spec, seed)
         captions = []
@@ -274,31 +274,31 @@ def find_seed(spec):
             if not is_varied(ids, logits):
                 break
         else:
-            if is_telling(captions, model.config.text_config.sep_token_id):
+            if is_discriminating(captions, model.config.text_config.sep_token_id):
                 return seed
 
 
-def digits(tensor):
-    """Numbers of seven significant digits, in lists like the tensor's rows."""
-    return [digits(row) if row.dim() else float(f"{row:.7g}") for row in tensor]
+def rounded(tensor):
+    """Returns the tensor as nested lists of numbers with seven significant digits."""
+    return [rounded(row) if row.dim() else float(f"{row:.7g}") for row in tensor]
 
 
-def rgb(picture):
-    height, width, _ = picture.shape
-    return {"width": width, "height": height, "rgb": base64.b64encode(picture.tobytes()).decode()}
+def rgb(image):
+    height, width, _ = image.shape
+    return {"width": width, "height": height, "rgb": base64.b64encode(image.tobytes()).decode()}
 
 
-def reference_of(folder, pictures):
-    """What the model in `folder` makes of pictures of its image size, in float32 whatever the file holds."""
+def reference_of(folder, images):
+    """Returns the output of the model in `folder` for images of its input size, computed in float32 for any dtype of the file."""
     model = BlipForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
     tokenizer = BertTokenizerFast.from_pretrained(folder)
     rows = []
-    for picture in pictures:
-        pixels = pixel_values(picture, model.config.vision_config.image_size)
+    for image in images:
+        pixels = pixel_values(image, model.config.vision_config.image_size)
         encoded, ids, logits = greedy(model, pixels)
         check_generate(model, pixels, ids, logits)
         caption = tokenizer.decode(ids, skip_special_tokens=True)
-        rows.append(rgb(picture) | {"ids": ids, "caption": caption, "logits": logits, "encoded": encoded})
+        rows.append(rgb(image) | {"ids": ids, "caption": caption, "logits": logits, "encoded": encoded})
     return rows
 
 
@@ -311,20 +311,20 @@ def write_reference(folder, rows, **more):
         "max_length": MAX_LENGTH,
         **more,
         "pictures": [
-            {key: digits(value) if isinstance(value, torch.Tensor) else value for key, value in row.items()}
+            {key: rounded(value) if isinstance(value, torch.Tensor) else value for key, value in row.items()}
             for row in rows
         ],
     }
     (folder / "reference.json").write_text(json.dumps(reference, separators=(",", ":")) + "\n")
 
 
-def make_model(spec, out, search):
+def create_model(spec, out, search):
     folder = out / spec.name
     seed = find_seed(spec) if search else spec.seed
     save_model(spec, random_model(spec, seed), folder)
-    rows = reference_of(folder, pictures(spec.image))
+    rows = reference_of(folder, test_images(spec.image))
     captions = [(row["ids"], row["logits"]) for row in rows]
-    assert is_telling(captions, spec.vocabulary.index("[SEP]")), f"{spec.name}: run with --search for another seed"
+    assert is_discriminating(captions, spec.vocabulary.index("[SEP]")), f"{spec.name}: the captions do not detect errors; run with --search to find another seed"
     write_reference(folder, rows, seed=seed)
     size = (folder / "model.safetensors").stat().st_size
     print(f"{spec.name}: seed {seed}, {size} bytes", flush=True)
@@ -332,30 +332,30 @@ def make_model(spec, out, search):
         print(f"    {len(row['ids'])} ids, margin {margin(row['logits']):.4f}: {row['caption']}")
 
 
-def make_preprocess(out):
-    """Pictures that are not square, and the values (3 planes of size x size) that the model is given for them."""
+def write_preprocess(out):
+    """Writes images that are not square, and the input of the model for them (3 planes of size x size)."""
     random = np.random.default_rng(1)
     rows = []
     for width, height, size in (50, 37, 32), (13, 20, 16):
         y, x = np.mgrid[:height, :width]
         waves = np.stack([np.sin(x / 5) + np.cos(y / 3), np.sin((x + y) / 4), (x > width / 2) * 2.0 - 1], axis=2)
-        picture = (127 + 60 * waves + random.integers(-7, 8, waves.shape)).clip(0, 255).astype(np.uint8)
-        rows.append(rgb(picture) | {"size": size, "pixel_values": pixel_values(picture, size)[0].flatten()})
-    reference = [row | {"pixel_values": digits(row["pixel_values"])} for row in rows]
+        image = (127 + 60 * waves + random.integers(-7, 8, waves.shape)).clip(0, 255).astype(np.uint8)
+        rows.append(rgb(image) | {"size": size, "pixel_values": pixel_values(image, size)[0].flatten()})
+    reference = [row | {"pixel_values": rounded(row["pixel_values"])} for row in rows]
     (out / "preprocess.json").write_text(json.dumps(reference, separators=(",", ":")) + "\n")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
-    parser.add_argument("--search", action="store_true", help="look for the seeds instead of using those of the script")
+    parser.add_argument("--search", action="store_true", help="search for seeds instead of using those of the script")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     for spec in SPECS:
-        make_model(spec, arguments.out, arguments.search)
-    make_preprocess(arguments.out)
+        create_model(spec, arguments.out, arguments.search)
+    write_preprocess(arguments.out)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,18 @@
-"""Trains a small BLIP, from nothing, to caption drawings: "a red circle on a blue background".
+"""Trains a small BLIP model from scratch to caption drawings: "a red circle on a blue background".
 
     pip install -r requirements.txt
     python train_drawings.py OUT
 
-It takes a quarter of an hour on two cores and needs no data but what it draws: one shape of one colour on a ground of another,
-with colours, size, place, angle and aspect ratio varied, some with soft edges, noise and the traces of JPEG. It is a
-test model: of anything else it knows nothing, and says that it is a shape all the same. Some combinations of colour,
-shape and ground, see `is_held_out`, are never drawn for training: a red circle on blue is one. How many captions are
-right word for word is counted on drawings of the combinations that were seen, of those that were held out, and on
-hard-edged ones in pure colours, which numpy draws, as it does some of those for training.
+Training takes 15 minutes on two cores. The data is generated: one shape on a background of another colour, with random
+shades, size, position, angle and aspect ratio, and sometimes with soft edges, noise and JPEG artefacts. This is a test
+model: it describes any other image as a shape, too. Some combinations of colour, shape and background are held out
+from training (`is_held_out`), such as a red circle on blue.
 
-OUT has the files of a Hugging Face checkpoint (config.json, model.safetensors, tokenizer.json) and reference.json, with
-held-out drawings, their token ids, captions and the logits of every step, in the form of make_models.py.
+The accuracy is the share of captions with every word correct. It is measured for the combinations in the training data,
+for those held out, and for hard-edged drawings in pure colours, which are also a part of the training data.
+
+OUT contains a Hugging Face checkpoint (config.json, model.safetensors, tokenizer.json) and reference.json, which has
+held-out drawings, their token ids, captions and the logits of every step, in the format of make_models.py.
 """
 
 import argparse
@@ -38,10 +39,10 @@ BATCH = 64
 STEPS = 3500
 RATE = 2e-3
 MUON_RATE = 5e-3
-HARD = 0.2  # the share of drawings by numpy
-LEAST, MOST = 0.2, 0.48  # radius of the shapes, to the shorter side of the picture
+HARD_EDGED_SHARE = 0.2  # of the training data
+MIN_RADIUS, MAX_RADIUS = 0.2, 0.48  # of the shapes, relative to the shorter side of the image
 
-# Ranges of hue (in degrees), saturation and value, and the pure colours that often stand for the name.
+# Ranges of hue (in degrees), saturation and value, and the pure colours of that name.
 COLOURS = {
     "red": ((-10, 8), (0.8, 1), (0.65, 1), [(255, 0, 0)]),
     "yellow": ((52, 64), (0.75, 1), (0.85, 1), [(255, 255, 0)]),
@@ -52,23 +53,23 @@ COLOURS = {
 }
 NAMES = list(COLOURS)
 SHAPES = ["circle", "square", "triangle"]
-COMBINATIONS = [(colour, shape, ground) for colour in NAMES for shape in SHAPES for ground in NAMES if ground != colour]
+COMBINATIONS = [(colour, shape, background) for colour in NAMES for shape in SHAPES for background in NAMES if background != colour]
 
 
 def is_held_out(combination):
-    """One in nine: of each pair of colours no more than one shape, so that the model has seen all the pairs."""
-    colour, shape, ground = combination
-    return (NAMES.index(colour) + 3 * NAMES.index(ground) + SHAPES.index(shape)) % 9 == 0
+    """Holds out one combination in nine: at most one shape for each pair of colours, so that training includes every pair."""
+    colour, shape, background = combination
+    return (NAMES.index(colour) + 3 * NAMES.index(background) + SHAPES.index(shape)) % 9 == 0
 
 
 HELD_OUT = [combination for combination in COMBINATIONS if is_held_out(combination)]
-SEEN = [combination for combination in COMBINATIONS if not is_held_out(combination)]
+TRAINED = [combination for combination in COMBINATIONS if not is_held_out(combination)]
 assert ("red", "circle", "blue") in HELD_OUT
 
 
 def caption_of(combination):
-    colour, shape, ground = ((f"an {word}" if word[0] in "aeiou" else f"a {word}") for word in combination)
-    return f"{colour} {shape.split()[1]} on {ground} background"
+    colour, shape, background = ((f"an {word}" if word[0] in "aeiou" else f"a {word}") for word in combination)
+    return f"{colour} {shape.split()[1]} on {background} background"
 
 
 VOCABULARY = SPECIALS + sorted({word for combination in COMBINATIONS for word in caption_of(combination).split()})
@@ -80,7 +81,7 @@ def ids_of(combination):
 
 
 def outline(shape, angle):
-    """Corners of a shape that fits in a circle of radius 1 around 0, 0; none for the circle itself."""
+    """Returns the corners of a shape inscribed in the unit circle, or None for the circle."""
     if shape == "circle":
         return None
     count, turn = {"square": (4, math.pi / 4), "triangle": (3, 0)}[shape]
@@ -90,8 +91,8 @@ def outline(shape, angle):
     return [(x * cos - y * sin, x * sin + y * cos) for x, y in corners]
 
 
-def shade(rng, name):
-    """A colour that goes by the name."""
+def random_shade(rng, name):
+    """Returns a random colour that has this name."""
     *ranges, pure = COLOURS[name]
     if rng.random() < 0.3:
         return rng.choice(pure)
@@ -105,23 +106,23 @@ def jpeg(image, quality):
     return Image.open(file)
 
 
-def draw(rng, combination, least=LEAST):
-    """A drawing by Pillow, shrunk to what the model sees: an array of (SIZE, SIZE, 3) bytes."""
-    colour, shape, ground = combination
+def draw(rng, combination, min_radius=MIN_RADIUS):
+    """Draws with Pillow, and scales the drawing to the input size of the model: an array of (SIZE, SIZE, 3) bytes."""
+    colour, shape, background = combination
     height = rng.randint(60, 120)
     width = round(height * rng.uniform(0.7, 1.45))
-    fine = rng.choice([1, 2])  # drawn at twice the size, the edges get soft
-    radius = rng.uniform(least, MOST) * min(width, height)
+    scale = rng.choice([1, 2])  # drawing at twice the size makes soft edges
+    radius = rng.uniform(min_radius, MAX_RADIUS) * min(width, height)
     x, y = rng.uniform(radius, width - radius), rng.uniform(radius, height - radius)
-    image = Image.new("RGB", (width * fine, height * fine), shade(rng, ground))
-    pen = ImageDraw.Draw(image)
+    image = Image.new("RGB", (width * scale, height * scale), random_shade(rng, background))
+    canvas = ImageDraw.Draw(image)
     corners = outline(shape, math.radians(rng.uniform(-8, 8)))
-    fill = shade(rng, colour)
+    fill = random_shade(rng, colour)
     if corners is None:
-        pen.ellipse([fine * (x - radius), fine * (y - radius), fine * (x + radius), fine * (y + radius)], fill)
+        canvas.ellipse([scale * (x - radius), scale * (y - radius), scale * (x + radius), scale * (y + radius)], fill)
     else:
-        pen.polygon([(fine * (x + radius * u), fine * (y + radius * v)) for u, v in corners], fill)
-    image = image.reduce(fine)
+        canvas.polygon([(scale * (x + radius * u), scale * (y + radius * v)) for u, v in corners], fill)
+    image = image.reduce(scale)
     if rng.random() < 0.5:
         noise = np.random.default_rng(rng.getrandbits(32)).normal(0, rng.uniform(0, 10), (height, width, 3))
         image = Image.fromarray((np.asarray(image) + noise).clip(0, 255).astype(np.uint8))
@@ -130,11 +131,11 @@ def draw(rng, combination, least=LEAST):
     return np.asarray(image.resize((SIZE, SIZE), Image.BICUBIC))
 
 
-def draw_hard(rng, combination, least=LEAST):
-    """A drawing by numpy: every pixel is of one of the two pure colours. Shrunk like the others."""
-    colour, shape, ground = combination
+def draw_hard_edged(rng, combination, min_radius=MIN_RADIUS):
+    """Draws with numpy, so that every pixel has one of the two pure colours, and scales the drawing to the same size."""
+    colour, shape, background = combination
     width, height = rng.choice([(640, 480), (300, 300)])
-    radius = rng.uniform(least, MOST) * min(width, height)
+    radius = rng.uniform(min_radius, MAX_RADIUS) * min(width, height)
     left, top = rng.uniform(radius, width - radius), rng.uniform(radius, height - radius)
     y, x = np.mgrid[:height, :width]
     x, y = (x + 0.5 - left) / radius, (y + 0.5 - top) / radius
@@ -146,24 +147,27 @@ def draw_hard(rng, combination, least=LEAST):
         for (x1, y1), (x2, y2) in zip(corners, corners[1:] + corners[:1], strict=True):
             if y1 != y2:
                 inside ^= ((y1 > y) != (y2 > y)) & (x < (x2 - x1) * (y - y1) / (y2 - y1) + x1)
-    pixels = np.where(inside[..., None], COLOURS[colour][3][0], COLOURS[ground][3][0]).astype(np.uint8)
+    pixels = np.where(inside[..., None], COLOURS[colour][3][0], COLOURS[background][3][0]).astype(np.uint8)
     return np.asarray(Image.fromarray(pixels).resize((SIZE, SIZE), Image.BICUBIC))
 
 
 def training_batch(step_and_progress):
-    """Big shapes first, as it takes far longer to tell small ones apart from nothing."""
+    """Returns images and ids. Begins with large shapes, because learning small ones from the start takes far longer."""
     step, progress = step_and_progress
     rng = random.Random(step)
-    least = max(LEAST, 0.36 - 0.4 * progress)
-    combinations = rng.choices(SEEN, k=BATCH)
-    pictures = np.stack([draw_hard(rng, c, least) if rng.random() < HARD else draw(rng, c, least) for c in combinations])
-    return pictures, np.array([ids_of(combination) for combination in combinations])
+    min_radius = max(MIN_RADIUS, 0.36 - 0.4 * progress)
+    combinations = rng.choices(TRAINED, k=BATCH)
+    images = []
+    for combination in combinations:
+        draw_one = draw_hard_edged if rng.random() < HARD_EDGED_SHARE else draw
+        images.append(draw_one(rng, combination, min_radius))
+    return np.stack(images), np.array([ids_of(combination) for combination in combinations])
 
 
-def pixel_values(pictures):
-    """What BlipImageProcessor makes of pictures of (n, SIZE, SIZE, 3) bytes, many at a time."""
+def pixel_values(images):
+    """Returns the output of BlipImageProcessor for a batch of images, an array of (n, SIZE, SIZE, 3) bytes."""
     mean, std = np.array(BlipImageProcessorPil.image_mean), np.array(BlipImageProcessorPil.image_std)
-    values = (pictures / 255 - mean) / std
+    values = (images / 255 - mean) / std
     return torch.from_numpy(values.astype(np.float32)).permute(0, 3, 1, 2).contiguous()
 
 
@@ -188,7 +192,7 @@ def new_model():
     }
     model = BlipForConditionalGeneration(BlipConfig(text_config=text, vision_config=vision))
     with torch.no_grad():
-        for name, parameter in model.named_parameters():  # the usual 0.02 is for wider layers
+        for name, parameter in model.named_parameters():  # the default of 0.02 is for wider layers
             if parameter.dim() > 1:
                 parameter.normal_(0, 0.3 if "position_embedding" in name else parameter[0].numel() ** -0.5)
     return model
@@ -196,7 +200,7 @@ def new_model():
 
 def train(model, steps):
     model.train()
-    # Muon finds in a quarter of the steps what AdamW finds; it is for matrices that are no tables.
+    # Muon needs a quarter of the steps of AdamW. It is for weight matrices only, not for embeddings.
     matrices = [p for name, p in model.named_parameters() if p.dim() == 2 and "embed" not in name]
     others = [p for p in model.parameters() if all(p is not matrix for matrix in matrices)]
     optimizers = [
@@ -204,16 +208,16 @@ def train(model, steps):
         torch.optim.Muon(matrices, lr=MUON_RATE, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
     ]
 
-    def rise_and_fall(step):
+    def warmup_and_decay(step):
         return min(1, (step + 1) / (0.05 * steps), 2 * (1 - step / steps))
 
-    schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, rise_and_fall) for optimizer in optimizers]
+    schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_and_decay) for optimizer in optimizers]
     start = time.monotonic()
-    with get_context("spawn").Pool(1) as painter:
-        batches = painter.imap(training_batch, ((step, step / steps) for step in range(steps)))
-        for step, (pictures, ids) in enumerate(batches, 1):
+    with get_context("spawn").Pool(1) as pool:
+        batches = pool.imap(training_batch, ((step, step / steps) for step in range(steps)))
+        for step, (images, ids) in enumerate(batches, 1):
             ids = torch.from_numpy(ids)
-            loss = model(pixel_values(pictures), input_ids=ids, labels=ids).loss
+            loss = model(pixel_values(images), input_ids=ids, labels=ids).loss
             model.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -226,21 +230,21 @@ def train(model, steps):
 
 
 @torch.no_grad()
-def captions(model, pictures):
+def captions(model, images):
     tokenizer = BertTokenizerFast(vocab={word: i for i, word in enumerate(VOCABULARY)})
-    ids = model.generate(pixel_values(np.stack(pictures)), max_length=MAX_LENGTH, do_sample=False)
+    ids = model.generate(pixel_values(np.stack(images)), max_length=MAX_LENGTH, do_sample=False)
     return [tokenizer.decode(row, skip_special_tokens=True) for row in ids]
 
 
-def accuracy(model, combinations, brush, count, label):
-    """The share of captions that are right in every word. Prints some that are not."""
+def accuracy(model, combinations, draw_one, count, label):
+    """Returns the share of captions with every word correct, and prints some of the others. The label is also the random seed."""
     rng = random.Random(label)
     chosen = [combinations[i % len(combinations)] for i in range(count)]
-    given = captions(model, [brush(rng, combination) for combination in chosen])
-    wrong = [(caption_of(c), caption) for c, caption in zip(chosen, given, strict=True) if caption_of(c) != caption]
-    print(f"{label}: {count - len(wrong)} of {count} right")
-    for wanted, caption in wrong[:5]:
-        print(f"    {wanted}: {caption}")
+    generated = captions(model, [draw_one(rng, combination) for combination in chosen])
+    wrong = [(caption_of(c), caption) for c, caption in zip(chosen, generated, strict=True) if caption_of(c) != caption]
+    print(f"{label}: {count - len(wrong)} of {count} correct")
+    for expected, caption in wrong[:5]:
+        print(f"    expected {expected}: {caption}")
     return round(1 - len(wrong) / count, 4)
 
 
@@ -254,17 +258,17 @@ def main():
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     torch.manual_seed(1)
-    torch.set_num_threads(1)  # the other core draws; and with one, the sums are the same everywhere
+    torch.set_num_threads(1)  # the other core draws, and one thread makes sums reproducible
     torch.use_deterministic_algorithms(True)
 
     model = new_model()
     train(model, arguments.steps)
     scores = {
-        "seen": accuracy(model, SEEN, draw, 980, "seen"),
+        "seen": accuracy(model, TRAINED, draw, 980, "seen"),
         "held_out": accuracy(model, HELD_OUT, draw, 1050, "held out"),
-        "hard_seen": accuracy(model, SEEN, draw_hard, 490, "hard-edged, seen"),
-        "hard_held_out": accuracy(model, HELD_OUT, draw_hard, 525, "hard-edged, held out"),
-        "hard_red_circle_on_blue": accuracy(model, [("red", "circle", "blue")], draw_hard, 200, "red circle on blue"),
+        "hard_seen": accuracy(model, TRAINED, draw_hard_edged, 490, "hard-edged, seen"),
+        "hard_held_out": accuracy(model, HELD_OUT, draw_hard_edged, 525, "hard-edged, held out"),
+        "hard_red_circle_on_blue": accuracy(model, [("red", "circle", "blue")], draw_hard_edged, 200, "red circle on blue"),
     }
 
     model.save_pretrained(out)
@@ -274,7 +278,7 @@ def main():
     shown = [("red", "circle", "blue"), *rng.sample(HELD_OUT, 3)]
     rows = reference_of(out, [draw(rng, combination) for combination in shown])
     for row in rows:
-        del row["encoded"]  # long, and the logits tell as much
+        del row["encoded"]  # large, and the logits depend on it
     write_reference(out, rows, accuracy=scores)
     print(json.dumps(scores), (out / "model.safetensors").stat().st_size, "bytes")
 

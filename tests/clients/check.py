@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Generates clients from the OpenAPI document and uses them: `check.py --program P --url URL --node-modules D --folder D`.
+"""Generates clients from the OpenAPI document and tests them: `check.py --program P --url URL --node-modules N --folder D`.
 
-The document comes from `P openapi`; the service runs at URL. Everything is generated and compiled in the folder.
-Runs in a Python environment with the packages of tests/provision/requirements/clients.txt. Prints one line per check and
-exits non-zero if any fails. The Go client is built if there is a Go toolchain.
+The document is the output of `P openapi`; the service runs at URL. All output of generators and compilers goes to the
+folder D of `--folder`. Requires the Python packages in tests/provision/requirements/clients.txt. Prints one line for each
+check and exits non-zero if any fails. The Go client is built only if a Go toolchain is installed.
 """
 
 import argparse
@@ -23,11 +23,11 @@ import openapi_generator_cli
 import yaml
 
 HERE = Path(__file__).resolve().parent
-# The time limit for one generator, compiler or client. Each takes seconds, unless the machine is busy.
+# The time limit for one generator, compiler or client. Each takes a few seconds, and longer on a busy machine.
 SECONDS = 300
-# The sources that are copied next to the generated clients.
-SOURCES = ["story.ts", "use_*.ts", "use_*.py", "orval_fetch.ts", "orval.config.cjs", "tsconfig.json", "spectral.yaml"]
-# Turns off the output of openapi-generator that is not used here.
+# Files that are copied next to the generated clients.
+SOURCES = ["scenario.ts", "use_*.ts", "use_*.py", "orval_fetch.ts", "orval.config.cjs", "tsconfig.json", "spectral.yaml"]
+# Disables output of openapi-generator that the checks do not use.
 NO_DOCUMENTS = "apiDocs=false,modelDocs=false,apiTests=false,modelTests=false"
 
 
@@ -44,8 +44,8 @@ class Clients:
         self.url = arguments.url
         self.node_modules = arguments.node_modules
         self.document = self.folder / "openapi.yaml"
-        own = {"BASE_URL": self.url, "IMAGE_FILE": str(self.folder / "upload.png"), "PYTHONPATH": str(self.folder)}
-        self.environment = {**os.environ, **own}
+        variables = {"BASE_URL": self.url, "IMAGE_FILE": str(self.folder / "upload.png"), "PYTHONPATH": str(self.folder)}
+        self.environment = {**os.environ, **variables}
 
     def prepare(self):
         for pattern in SOURCES:
@@ -56,15 +56,15 @@ class Clients:
         self.document.write_text(self.run(self.program, "openapi"))
 
     def run(self, *argv):
-        """Runs a program and returns its output."""
+        """Runs a program and returns its output. Raises `Failed` if it exits non-zero."""
         argv = [str(word) for word in argv]
-        done = subprocess.run(
+        result = subprocess.run(
             argv, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, timeout=SECONDS,
         )
-        if done.returncode != 0:
-            raise Failed(f"{Path(argv[0]).name} exited with {done.returncode}:\n{done.stdout}")
-        return done.stdout
+        if result.returncode != 0:
+            raise Failed(f"{Path(argv[0]).name} exited with {result.returncode}:\n{result.stdout}")
+        return result.stdout
 
     def node(self, command, *argv):
         return self.run(self.folder / "node_modules" / ".bin" / command, *argv)
@@ -75,12 +75,12 @@ class Clients:
     # The document.
 
     def check_yaml(self):
-        """Checks that openapi.yaml, read as YAML 1.1 (by PyYAML, like by many generators), equals the JSON that is served."""
-        with urllib.request.urlopen(f"{self.url}/openapi.json") as answer:
-            served = json.load(answer)
-        read = yaml.safe_load(self.document.read_text())
+        """Checks that openapi.yaml equals /openapi.json. Like many generators, PyYAML reads it as YAML 1.1."""
+        with urllib.request.urlopen(f"{self.url}/openapi.json") as response:
+            served = json.load(response)
+        parsed = yaml.safe_load(self.document.read_text())
         for part in served.keys() - {"servers"}:
-            if read[part] != served[part]:
+            if parsed[part] != served[part]:
                 raise Failed(f"openapi.yaml and /openapi.json differ in {part}")
 
     def check_spectral(self):
@@ -104,9 +104,9 @@ class Clients:
         self.openapi_generator("go", "go_client")
 
     def generate_openapi_python_client(self):
-        # By default it formats its output with a linter, which is not installed here.
+        # By default, the generator formats its output with Ruff, which is not on the PATH.
         (self.folder / "openapi_python_client.yaml").write_text("post_hooks: []\n")
-        output = ["--output-path", "openapi_python_client_made", "--meta", "none", "--config", "openapi_python_client.yaml"]
+        output = ["--output-path", "generated_openapi_python_client", "--meta", "none", "--config", "openapi_python_client.yaml"]
         self.python("-m", "openapi_python_client", "generate", "--path", self.document, *output)
 
     def generate_hey_api(self):
@@ -118,18 +118,18 @@ class Clients:
     # Compilers.
 
     def check_types_of_python(self):
-        self.python("-m", "mypy", "openapi_client", "openapi_python_client_made")
+        self.python("-m", "mypy", "openapi_client", "generated_openapi_python_client")
 
     def check_types_of_typescript(self):
         self.node("tsc", "-p", "tsconfig.json")
         # Without this, Node would treat the compiled files as ES modules.
         (self.folder / "js" / "package.json").write_text('{"type": "commonjs"}')
 
-    def build_go(self):
+    def check_go(self):
         folder = self.folder / "go_client"
         self.run("go", "-C", folder, "vet", "./...")
 
-    # Uses.
+    # Tests of the generated clients.
 
     def use(self, name):
         script = self.folder / f"use_{name}.py"
@@ -139,7 +139,7 @@ class Clients:
 
 
 def noise(width, height):
-    """Returns a PNG of noise, which does not compress, so that it reaches the minimum size of uploads."""
+    """Returns a PNG of random noise. Noise is incompressible, so the file exceeds the minimum size of uploads."""
     shades = random.Random(1)
     rows = b"".join(b"\0" + shades.randbytes(3 * width) for _ in range(height))
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
@@ -150,10 +150,10 @@ def chunk(kind, content):
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def checks_of(clients):
-    """Returns the checks in stages. The checks of one stage run concurrently."""
+def check_stages(clients):
+    """Returns the checks in stages. The checks of a stage run concurrently."""
     document = {
-        "PyYAML reads openapi.yaml as /openapi.json": clients.check_yaml,
+        "openapi.yaml equals /openapi.json": clients.check_yaml,
         "Spectral finds no error": clients.check_spectral,
         "openapi-generator generates a Python client": clients.generate_python,
         "openapi-generator generates a TypeScript client": clients.generate_typescript_fetch,
@@ -167,13 +167,13 @@ def checks_of(clients):
         "tsc accepts the TypeScript clients and the scripts that use them": clients.check_types_of_typescript,
     }
     if shutil.which("go"):
-        types["Go builds its client"] = clients.build_go
+        types["go vet accepts the Go client"] = clients.check_go
     names = ["openapi_generator", "openapi_python_client", "typescript_fetch", "hey_api", "orval"]
-    uses = {f"the client {name} works": (lambda name=name: clients.use(name)) for name in names}
+    uses = {f"the {name} client works": (lambda name=name: clients.use(name)) for name in names}
     return [document, types, uses]
 
 
-def attempt(name, check):
+def run_check(name, check):
     try:
         check()
     except (Failed, OSError, subprocess.SubprocessError) as error:
@@ -192,8 +192,8 @@ def main():
     clients.prepare()
     results = []
     with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 4)) as pool:
-        for stage in checks_of(clients):
-            results += pool.map(attempt, stage.keys(), stage.values())
+        for stage in check_stages(clients):
+            results += pool.map(run_check, stage.keys(), stage.values())
             if not all(results):
                 break
     print(f"{sum(results)} passed, {len(results) - sum(results)} failed")

@@ -4,7 +4,7 @@ module.exports = {
     output: {
       target: "./orval/client.ts",
       client: "fetch",
-      // orval's own fetch reads every body as JSON.
+      // By default, orval parses every response body as JSON.
       override: { mutator: { path: "./orval_fetch.ts", name: "request" } },
     },
   },

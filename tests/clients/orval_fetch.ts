@@ -1,6 +1,6 @@
-// How orval's client sends requests: to the service under test, as its user, with bodies read by their type.
+// Sends the requests of orval's client to the service under test, as its user, and parses the body according to its content type.
 
-import { base, user } from "./story";
+import { base, user } from "./scenario";
 
 export async function request<T>(url: string, options: RequestInit): Promise<T> {
   const response = await fetch(base + url, { ...options, headers: { ...options.headers, "X-User-Id": user } });

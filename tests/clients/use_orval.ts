@@ -1,7 +1,7 @@
 import * as api from "./orval/client";
-import { run, user } from "./story";
+import { run, user } from "./scenario";
 
-/** The data of the one answer that is expected. */
+/** Returns the data of a response with the expected status, and throws for any other status. */
 function data<R extends { status: number; data: unknown }, S extends R["status"]>(response: R, status: S): Extract<R, { status: S }>["data"] {
   if (response.status !== status) throw new Error(`${response.status}: ${JSON.stringify(response.data)}`);
   return response.data as Extract<R, { status: S }>["data"];
@@ -15,7 +15,7 @@ run("orval", {
     const page = data(await api.listImages({ tags, limit, page_token: pageToken }), 200);
     return { ids: page.images.map((image) => image.image_id), next: page.next_page_token };
   },
-  async errorOfMissing(imageId) {
+  async errorForMissingImage(imageId) {
     return data(await api.getImage(imageId), 404);
   },
   async thumbnail(imageId) {
@@ -24,7 +24,7 @@ run("orval", {
   async import(url) {
     return data(await api.createImport({ urls: [url], user_id: user }), 202).jobId;
   },
-  async importState(jobId) {
+  async importStatus(jobId) {
     const job = data(await api.getImport(jobId), 200);
     return { status: job.status, pending: job.uploaded.pending };
   },

@@ -1,6 +1,6 @@
 import { Configuration, ImagesApi, ImportsApi, ResponseError } from "./typescript_fetch";
 import type { ApiError } from "./typescript_fetch";
-import { base, run, user } from "./story";
+import { base, run, user } from "./scenario";
 
 const configuration = new Configuration({ basePath: base, apiKey: user });
 const images = new ImagesApi(configuration);
@@ -15,7 +15,7 @@ run("typescript-fetch", {
     const page = await images.listImages({ tags, limit, pageToken });
     return { ids: page.images.map((image) => image.imageId), next: page.nextPageToken };
   },
-  async errorOfMissing(imageId) {
+  async errorForMissingImage(imageId) {
     try {
       await images.getImage({ imageId });
     } catch (error) {
@@ -28,7 +28,7 @@ run("typescript-fetch", {
   async import(url) {
     return (await imports.createImport({ createImportRequest: { urls: [url], userId: user } })).jobId;
   },
-  async importState(jobId) {
+  async importStatus(jobId) {
     const job = await imports.getImport({ jobId });
     return { status: job.status, pending: job.uploaded.pending };
   },

@@ -1,4 +1,4 @@
-"""Writes small files of every kind to start fuzzing from: seeds.py FOLDER. Needs Pillow."""
+"""Writes the seed corpus, small files of every format and variant: seeds.py FOLDER. Requires Pillow."""
 
 import io
 import random
@@ -41,8 +41,8 @@ def chunk(name, body):
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
-def restarts(jpeg):
-    """The same picture with a restart interval is not the same bits: this one is for the fuzzer to mend."""
+def with_restart_interval(jpeg):
+    """Inserts a restart interval without encoding the scan again. The file is damaged, and the fuzzer can repair it."""
     at = jpeg.index(b"\xff\xda")
     return jpeg[:at] + b"\xff\xdd\x00\x04\x00\x04" + jpeg[at:]
 
@@ -51,7 +51,7 @@ def main(folder):
     folder.mkdir(parents=True, exist_ok=True)
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
-    def keep(name, image, **options):
+    def save(name, image, **options):
         out = io.BytesIO()
         image.save(out, **options)
         (folder / name).write_bytes(out.getvalue())
@@ -61,13 +61,13 @@ def main(folder):
         side = size[0]
         for sampling in [0, 1, 2]:
             for progressive in [False, True]:
-                keep(f"jpeg_{side}_{sampling}_{progressive}", scene("RGB", size), format="JPEG", quality=70,
+                save(f"jpeg_{side}_{sampling}_{progressive}", scene("RGB", size), format="JPEG", quality=70,
                      subsampling=sampling, progressive=progressive, optimize=side == 200)
         for mode in ["L", "CMYK"]:
-            keep(f"jpeg_{side}_{mode}", scene(mode, size), format="JPEG", quality=60)
-        whole = keep(f"jpeg_{side}_said", scene("RGB", size), format="JPEG", quality=50, exif=exif(), xmp=XMP,
-                     icc_profile=profile, comment=b"a comment")
-        (folder / f"jpeg_{side}_restart").write_bytes(restarts(whole))
+            save(f"jpeg_{side}_{mode}", scene(mode, size), format="JPEG", quality=60)
+        complete = save(f"jpeg_{side}_metadata", scene("RGB", size), format="JPEG", quality=50, exif=exif(), xmp=XMP,
+                        icc_profile=profile, comment=b"a comment")
+        (folder / f"jpeg_{side}_restart").write_bytes(with_restart_interval(complete))
         for mode in ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"]:
             image = scene("RGB", size).convert("L") if mode == "I;16" else scene("RGBA", size).convert("RGB" if mode == "P" else mode)
             if mode == "P":
@@ -77,17 +77,17 @@ def main(folder):
             text = PngImagePlugin.PngInfo()
             text.add_itxt("XML:com.adobe.xmp", XMP.decode(), zip=side == 40)
             text.add_text("Location", "there", zip=side == 200)
-            keep(f"png_{side}_{mode.replace(';', '')}", image, format="PNG", exif=exif(), pnginfo=text,
+            save(f"png_{side}_{mode.replace(';', '')}", image, format="PNG", exif=exif(), pnginfo=text,
                  **({} if mode == "I;16" else {"icc_profile": profile}))
         frames = [scene("RGB", size).rotate(angle).quantize(8) for angle in (0, 90, 180)]
-        keep(f"gif_{side}_still", frames[0], format="GIF")
-        keep(f"gif_{side}", frames[0], format="GIF", save_all=True, append_images=frames[1:], duration=50)
+        save(f"gif_{side}_still", frames[0], format="GIF")
+        save(f"gif_{side}", frames[0], format="GIF", save_all=True, append_images=frames[1:], duration=50)
         for mode in ["RGB", "RGBA"]:
             for lossless in [False, True]:
                 image = scene(mode, size)
-                said = {"exif": exif(3), "xmp": XMP, "icc_profile": profile} if side == 200 else {}
-                keep(f"webp_{side}_{mode}_{lossless}", image, format="WEBP", quality=60, lossless=lossless, **said)
-                keep(f"webp_{side}_{mode}_{lossless}_animated", image, format="WEBP", save_all=True, lossless=lossless,
+                metadata = {"exif": exif(3), "xmp": XMP, "icc_profile": profile} if side == 200 else {}
+                save(f"webp_{side}_{mode}_{lossless}", image, format="WEBP", quality=60, lossless=lossless, **metadata)
+                save(f"webp_{side}_{mode}_{lossless}_animated", image, format="WEBP", save_all=True, lossless=lossless,
                      append_images=[image.rotate(90)], duration=50)
     interlaced(folder)
 

@@ -1,1 +1,1 @@
-"""Provides what `tests/run` needs besides the Rust tests: packages, Python and Node environments, and servers."""
+"""Provides the packages, Python and Node environments, and servers for `tests/run`."""

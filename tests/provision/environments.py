@@ -22,7 +22,7 @@ def start_installs(names, *, python, root, processes):
 
 
 def finish_installs(installs, *, python, root, processes):
-    """Waits for the installs, and stamps those that succeeded."""
+    """Waits for the installs and records the pins of each that succeeded."""
     for name, process in installs:
         code = process.wait()
         processes.stop(process)
@@ -57,7 +57,7 @@ def _start_install(name, python, root, processes):
 
 
 def _start_npm(name, folder, root, processes):
-    """Runs no install scripts of packages: none of the pinned packages needs them."""
+    """Skips install scripts, because none of the pinned packages needs one."""
     folder.mkdir()
     for path in _pins(name):
         shutil.copy(path, folder)

@@ -1,4 +1,4 @@
-"""The service itself, started as a user would start it, for checks from outside."""
+"""Starts the service as a user would, for black-box tests."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from .processes import NotReady, wait_until_ready
 from .s3 import S3Server
 
 BUCKET = "images"
-# The file with the key pair of the embedded S3 server, somewhere below DATA_DIR.
+# The file with the key pair of the embedded S3 server, in a subdirectory of DATA_DIR.
 CREDENTIALS = "credentials.json"
 ADMINISTRATOR, PASSWORD = "root@example.org", "correct horse battery"
 
@@ -39,11 +39,11 @@ def start(program, folder, processes, environment, settings):
     folder.mkdir()
     (port,) = free_ports(1)
     log, data = folder / "image-service.log", folder / "data"
-    # No imports run, because generated URLs must not be requested from anyone.
-    own = {"HOST": HOST, "PORT": str(port), "DATA_DIR": str(data), "IMPORT_CONCURRENCY": "0"}
-    process = processes.start([program, "serve"], env={**environment, **own, **settings}, cwd=folder, log=log)
+    # Imports are disabled, so that no generated URL is fetched.
+    defaults = {"HOST": HOST, "PORT": str(port), "DATA_DIR": str(data), "IMPORT_CONCURRENCY": "0"}
+    process = processes.start([program, "serve"], env={**environment, **defaults, **settings}, cwd=folder, log=log)
     wait_until_ready("image-service", process, log, lambda: request(port, "/ready")[0] == 200)
-    create_administrator(program, {**environment, **own, **settings}, folder)
+    create_administrator(program, {**environment, **defaults, **settings}, folder)
     return process, ImageService(port, data)
 
 
@@ -53,7 +53,7 @@ def create_administrator(program, environment, folder):
 
 
 def start_embedded(program, folder, processes, environment):
-    """Starts the service on SQLite with its embedded S3 server; also returns how to reach that server."""
+    """Starts the service with SQLite and its embedded S3 server; also returns the address and credentials of that server."""
     (s3_port,) = free_ports(1)
     process, service = start(program, folder, processes, environment, {"S3_EMBEDDED_PORT": str(s3_port)})
     return process, service, _embedded_s3(service, s3_port)

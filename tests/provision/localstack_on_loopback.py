@@ -1,7 +1,7 @@
-"""Runs LocalStack in its own environment, bound to 127.0.0.1.
+"""Runs LocalStack on 127.0.0.1 only. Requires LocalStack's Python environment.
 
-LocalStack 4 uses only the port of `GATEWAY_LISTEN` and listens on every interface, because it gives its endpoint no
-address. This module sets one before LocalStack starts.
+LocalStack 4 ignores the host in `GATEWAY_LISTEN` and listens on every interface. Therefore this replaces Twisted's
+endpoint class, whose default is every interface, before LocalStack starts.
 """
 
 import runpy

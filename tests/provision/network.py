@@ -1,4 +1,4 @@
-"""Free ports and plain HTTP on 127.0.0.1, ignoring proxies in the environment."""
+"""Free ports and HTTP requests on 127.0.0.1, which ignore proxies in the environment."""
 
 import http.client
 import socket
@@ -8,7 +8,7 @@ HOST = "127.0.0.1"
 
 
 def free_ports(count):
-    """Returns `count` different unused ports; all are bound together, so that none is returned twice."""
+    """Returns `count` different unused ports. All are bound at the same time, so that none is returned twice."""
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -17,7 +17,7 @@ def free_ports(count):
 
 
 def request(port, path, method="GET", seconds=5, body=None, headers=None):
-    """Returns the status and the body, or `(None, b"")` without a response in time."""
+    """Returns the status and the body, or `(None, b"")` if there is no response in time."""
     connection = http.client.HTTPConnection(HOST, port, timeout=seconds)
     try:
         connection.request(method, path, body, headers or {})

@@ -1,6 +1,6 @@
 """Finds the programs that the tests need, and installs the Debian packages of missing ones.
 
-All missing packages are collected first, so that there is one installation, or one message that names them all.
+It collects all missing packages first, so that one command installs them or one error message lists them.
 """
 
 import os
@@ -11,16 +11,16 @@ import sys
 from pathlib import Path
 
 OLDEST_POSTGRES = 14
-# The programs that client generators run on, and their packages.
+# The programs that run the client generators, and their packages.
 CLIENT_PROGRAMS = {"java": "default-jre-headless", "node": "nodejs", "npm": "npm"}
 
 
 class Missing(Exception):
-    """Packages are missing and cannot be installed from here."""
+    """Packages are missing and could not be installed."""
 
 
 def install_missing(*, postgres, python, clients=False):
-    """Installs what the build needs, and what the selected parts need besides."""
+    """Installs the missing packages that the build and the selected parts need."""
     missing = []
     if not shutil.which("cargo"):
         raise Missing("cargo is missing: install a Rust toolchain (https://rustup.rs)")
@@ -29,7 +29,7 @@ def install_missing(*, postgres, python, clients=False):
     # Without nasm, the JPEG codec still builds, but silently without SIMD.
     if not shutil.which("nasm"):
         missing += ["nasm"]
-    # A test runs the requests in the README.
+    # A test runs the curl commands in the README.
     if not shutil.which("curl"):
         missing += ["curl"]
     if postgres and not postgres_programs():
@@ -39,14 +39,14 @@ def install_missing(*, postgres, python, clients=False):
     if python and not python_with_venv():
         missing += ["python3-venv"]
     if clients:
-        # Node 18 and Java 17 of Debian 12 are sufficient for every pinned generator.
+        # Every pinned generator runs on Node 18 and Java 17 of Debian 12.
         missing += [package for command, package in CLIENT_PROGRAMS.items() if not shutil.which(command)]
     if missing:
         _install(missing)
 
 
 def postgres_programs():
-    """Returns the folder of `initdb` and `postgres`, or None. On Debian it is not on the PATH; there is one per version."""
+    """Returns the folder of `initdb` and `postgres`, or None. Debian has one for each version, which is not on the PATH."""
     debian = sorted(Path("/usr/lib/postgresql").glob("[0-9]*/bin"), key=lambda path: float(path.parent.name))
     on_path = shutil.which("postgres")
     for folder in debian[::-1] + ([Path(on_path).resolve().parent] if on_path else []):
@@ -69,25 +69,25 @@ def python_with_venv():
 
 
 def _is_recent(folder):
-    answer = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True).stdout
-    version = re.search(r"\(PostgreSQL\) (\d+)", answer)
+    output = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True).stdout
+    version = re.search(r"\(PostgreSQL\) (\d+)", output)
     return version is not None and int(version[1]) >= OLDEST_POSTGRES
 
 
 def _install(packages):
     names = " ".join(packages)
-    prefix = _privilege()
+    prefix = _root_prefix()
     if prefix is None or not shutil.which("apt-get"):
-        raise Missing(f"these packages are missing: {names}\ninstall them first, on Debian: sudo apt-get install {names}")
+        raise Missing(f"these packages are missing: {names}\nInstall them first. On Debian: sudo apt-get install {names}")
     print(f"installing {names}", flush=True)
     apt = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120"]
-    # A failed update is no error: the existing package lists may be sufficient.
+    # A failed update is not an error: the existing package lists may be sufficient.
     subprocess.run([*apt, "update"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     if not _succeeds([*apt, "install", "--no-install-recommends", *packages], quiet=False):
         raise Missing(f"apt-get could not install: {names}")
 
 
-def _privilege():
+def _root_prefix():
     """Returns the prefix that runs a command as root, or None if that is not possible."""
     if os.geteuid() == 0:
         return []

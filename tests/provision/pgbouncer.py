@@ -1,16 +1,16 @@
-"""PgBouncer in front of the PostgreSQL cluster, in the mode of hosted poolers, otherwise with its defaults."""
+"""PgBouncer in front of the PostgreSQL cluster. It uses transaction mode, as hosted poolers do, and otherwise the defaults."""
 
 import socket
 
 from .network import HOST, free_ports
 from .packages import pgbouncer_program
-from .postgres import SUPERUSER, as_ordinary_user
+from .postgres import SUPERUSER, as_unprivileged_user
 from .processes import wait_until_ready
 
 
 def start(folder, processes, environment, server):
-    """Starts PgBouncer for every database of `server`; returns its port."""
-    prefix = as_ordinary_user(folder)
+    """Starts PgBouncer for all databases of `server` and returns its port."""
+    prefix = as_unprivileged_user(folder)
     (port,) = free_ports(1)
     log, users, configuration = folder / "pgbouncer.log", folder / "users", folder / "pgbouncer.ini"
     users.write_text(f'"{SUPERUSER}" ""\n')

@@ -11,7 +11,7 @@ from .packages import postgres_programs
 from .processes import NotReady, wait_until_ready
 
 SUPERUSER = "postgres"
-# Nothing outlives the run, so nothing needs to reach the disk. Each test has its own database and connection pool.
+# The data is deleted after the run, so it need not be durable. Each test has its own database and connection pool.
 SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",  # socket paths have at most 107 bytes, and temporary directories may be longer
@@ -39,16 +39,16 @@ class Postgres:
         subprocess.run(argv, check=True, cwd="/")
 
     def deadlocks(self):
-        """Returns what the server logged about deadlocks."""
+        """Returns the log entries about deadlocks."""
         lines = self._log.read_text(errors="replace").splitlines()
-        # The following lines have the statements of both transactions.
+        # The lines after it contain the statements of both transactions.
         return ["\n".join(lines[at : at + 6]) for at, line in enumerate(lines) if "deadlock detected" in line]
 
 
 def start(folder, processes, environment):
     """Starts a cluster below `folder` and waits until it accepts connections."""
     programs = postgres_programs()
-    prefix = as_ordinary_user(folder)
+    prefix = as_unprivileged_user(folder)
     data, log = folder / "data", folder / "postgres.log"
     environment = {**environment, "LC_ALL": "C.UTF-8"}
     _initialize(programs, prefix, data, environment)
@@ -61,35 +61,38 @@ def start(folder, processes, environment):
     return Postgres(programs, port, prefix, log)
 
 
-def as_ordinary_user(folder):
-    """Returns a command prefix for PostgreSQL and PgBouncer, which refuse to run as root; root gives `folder` to a user."""
+def as_unprivileged_user(folder):
+    """Returns a command prefix that runs a program as an unprivileged user, and makes this user the owner of `folder`.
+
+    PostgreSQL and PgBouncer refuse to run as root. Without root, the prefix is empty.
+    """
     if os.geteuid() != 0:
         return []
-    user = _ordinary_user()
+    user = _unprivileged_user()
     os.chown(folder, user.pw_uid, user.pw_gid)
     ids = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-    # Changing the user resets the signal that the kernel sends when `tests/run` is killed, so this sets it again.
+    # Changing the user clears the signal that the kernel sends when `tests/run` is killed, so setpriv sets it again.
     prefix = ["setpriv", *ids, "--pdeathsig", "QUIT", "--"]
     if subprocess.run([*prefix, "test", "-w", folder], cwd="/").returncode != 0:
         raise NotReady(f"the user {user.pw_name} cannot write to {folder}: set TMPDIR to a directory that all users can access")
     return prefix
 
 
-def _ordinary_user():
+def _unprivileged_user():
     for name in ("postgres", "nobody"):
         try:
             return pwd.getpwnam(name)
         except KeyError:
             continue
-    raise NotReady("PostgreSQL does not run as root, and neither of the users postgres and nobody exists")
+    raise NotReady("PostgreSQL cannot run as root, and neither the user postgres nor the user nobody exists")
 
 
 def _initialize(programs, prefix, data, environment):
     options = ["-A", "trust", "-U", SUPERUSER, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"]
     argv = [*prefix, programs / "initdb", "-D", data, *options]
-    made = subprocess.run(argv, cwd="/", env=environment, capture_output=True, text=True)
-    if made.returncode != 0:
-        raise NotReady(f"initdb failed:\n{made.stdout}{made.stderr}")
+    result = subprocess.run(argv, cwd="/", env=environment, capture_output=True, text=True)
+    if result.returncode != 0:
+        raise NotReady(f"initdb failed:\n{result.stdout}{result.stderr}")
 
 
 def _accepts_connections(programs: Path, port):

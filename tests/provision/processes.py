@@ -1,10 +1,10 @@
 """Starts processes and ensures that none outlives this program.
 
-Each process leads its own session. So Ctrl-C in the terminal reaches only `tests/run`, which then stops them in
-order, and everything that a process started (a test runner puts each test in a separate process group) can be found
-by its session. If `tests/run` is killed, the kernel signals its direct children.
+Each process is the leader of a new session. So Ctrl-C in the terminal reaches only `tests/run`, which then stops the
+processes in order. The session also identifies all descendants of a process, even if a test runner puts each test in
+a separate process group. If `tests/run` is killed, the kernel signals its direct children.
 
-Start processes only from the main thread: the kernel ties that signal to the thread that forked.
+Start processes only from the main thread, because the kernel sends that signal when the thread that forked exits.
 """
 
 import ctypes
@@ -14,15 +14,15 @@ import subprocess
 import time
 from pathlib import Path
 
-# More than the 10 seconds that a test runner gives its tests before it kills them.
-SECONDS_TO_STOP = 15
-LINES_OF_LOG = 60
+# Longer than the 10 seconds that a test runner waits for its tests to stop before it kills them.
+STOP_SECONDS = 15
+LOG_LINES = 60
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
 
 
 class NotReady(Exception):
-    """A server did not start; the message ends with its log."""
+    """A server did not start. The message ends with its log."""
 
 
 class Processes:
@@ -32,7 +32,7 @@ class Processes:
         self._running = []
 
     def start(self, argv, *, env=None, cwd=None, log=None, stop_signal=signal.SIGTERM):
-        """Starts `argv`. Its output goes to the file `log`, or to that of this program."""
+        """Starts `argv`. Its output goes to the file `log` or, without one, to the output of this program."""
         output = open(log, "wb") if log else None
         try:
             process = subprocess.Popen(
@@ -52,7 +52,7 @@ class Processes:
         return process
 
     def run(self, argv, *, seconds=None, **options):
-        """Runs `argv` and returns its exit code; after `seconds` it is stopped, and the code is 124."""
+        """Runs `argv` and returns its exit code, or 124 if it was stopped after `seconds`."""
         process = self.start(argv, **options)
         try:
             return process.wait(timeout=seconds)
@@ -70,7 +70,7 @@ class Processes:
             _finish(process)
 
     def stop_all(self):
-        """Stops all processes, in reverse order; all are signalled before the first wait."""
+        """Stops all processes in reverse order. Signals all of them before it waits for the first."""
         entries, self._running = self._running[::-1], []
         for entry in entries:
             _request_stop(*entry)
@@ -79,7 +79,7 @@ class Processes:
 
 
 def wait_until_ready(name, process, log, check, seconds=60):
-    """Waits until `check()` is true; raises `NotReady` with the end of the log if the process exits or time runs out."""
+    """Waits until `check()` is true. Raises `NotReady` with the end of the log if the process exits or the time is up."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -91,7 +91,7 @@ def wait_until_ready(name, process, log, check, seconds=60):
 
 
 def _last_lines(log):
-    lines = Path(log).read_text(errors="replace").splitlines()[-LINES_OF_LOG:]
+    lines = Path(log).read_text(errors="replace").splitlines()[-LOG_LINES:]
     return "\n".join(f"    {line}" for line in lines)
 
 
@@ -101,9 +101,9 @@ def _request_stop(process, stop_signal):
 
 
 def _finish(process):
-    """Waits for a process that was signalled to stop, then kills what is left of its session."""
+    """Waits for a process that was signalled to stop, then kills the remaining processes of its session."""
     try:
-        process.wait(timeout=SECONDS_TO_STOP)
+        process.wait(timeout=STOP_SECONDS)
     except subprocess.TimeoutExpired:
         pass
     for pid in _members_of_session(process.pid):
@@ -126,6 +126,6 @@ def _session_of(process_folder):
     try:
         stat = (process_folder / "stat").read_text(errors="replace")
     except OSError:
-        return None  # the process exited meanwhile
+        return None  # the process has exited in the meantime
     # "pid (name) state parent group session …"; the name may contain any characters, including parentheses.
     return int(stat.rpartition(")")[2].split()[3])

@@ -17,7 +17,7 @@ class S3Server:
         return f"http://{HOST}:{self.port}"
 
     def credentials(self):
-        """Returns the environment variables from which AWS SDKs read them."""
+        """Returns the credentials and the region as environment variables of the AWS SDKs."""
         return {
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,

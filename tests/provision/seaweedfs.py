@@ -1,4 +1,4 @@
-"""SeaweedFS S3, a stricter second check of presigned URLs: full signature checks, no anonymous access."""
+"""SeaweedFS, a second S3 server for presigned URLs. Unlike LocalStack, it verifies every signature and rejects anonymous access."""
 
 import json
 import signal
@@ -15,7 +15,7 @@ PORTS = [f"-{part}.port{suffix}" for part in ("master", "volume", "filer", "s3")
 
 
 def start(folder, processes, environment, environments_root):
-    """Starts master, volume server, filer and S3 gateway as one process, with its state below `folder`."""
+    """Starts master, volume server, filer and S3 gateway as one process, with their state below `folder`."""
     ports = dict(zip(PORTS, free_ports(len(PORTS))))
     log, configuration = folder / "seaweedfs.log", folder / "s3.json"
     configuration.write_text(json.dumps(_identities()))
@@ -23,7 +23,7 @@ def start(folder, processes, environment, environments_root):
     argv = [weed, "-logtostderr", "server", *_options(folder, configuration), *(f"{k}={v}" for k, v in ports.items())]
     # By default a bucket allocates seven volumes, which is too much for the many buckets of the tests.
     environment = {**environment, "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
-    # On SIGTERM it waits ten seconds for its peers, of which it has none.
+    # SIGKILL: on SIGTERM, SeaweedFS waits ten seconds for peers, which it does not have.
     process = processes.start(argv, env=environment, cwd=folder, log=log, stop_signal=signal.SIGKILL)
     master, s3 = ports["-master.port"], ports["-s3.port"]
     wait_until_ready("SeaweedFS", process, log, lambda: _is_ready(master, s3))

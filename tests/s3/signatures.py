@@ -8,81 +8,81 @@ import botocore.auth
 from botocore.awsrequest import AWSRequest
 from botocore.client import Config
 
-from world import MIB, check, equal, fails, is_absent
+from harness import MIB, check, equal, fails, is_absent
 
 
 @check
-def a_wrong_secret_is_403(world):
-    other = world.client(secret_key="wrong" * 8)
-    key = world.key()
-    world.put(key)
-    fails(403, "SignatureDoesNotMatch", other.get_object, Bucket=world.bucket, Key=key)
-    fails(403, "SignatureDoesNotMatch", other.put_object, Bucket=world.bucket, Key=key, Body=b"evil")
-    equal(world.request("GET", world.presign(key, client=other))[0], 403)
-    equal(world.body(key), b"data")
+def a_wrong_secret_key_returns_403(server):
+    other = server.client(secret_key="wrong" * 8)
+    key = server.key()
+    server.put(key)
+    fails(403, "SignatureDoesNotMatch", other.get_object, Bucket=server.bucket, Key=key)
+    fails(403, "SignatureDoesNotMatch", other.put_object, Bucket=server.bucket, Key=key, Body=b"evil")
+    equal(server.request("GET", server.presign(key, client=other))[0], 403)
+    equal(server.body(key), b"data")
 
 
-@check(ours=True)
-def a_large_rejected_upload_gets_a_response(world):
-    key = world.key()
-    bad = world.presign(key, "put_object").replace("X-Amz-Expires=60", "X-Amz-Expires=61")
+@check(embedded_only=True)
+def a_large_rejected_upload_gets_a_response(server):
+    key = server.key()
+    bad = server.presign(key, "put_object").replace("X-Amz-Expires=60", "X-Amz-Expires=61")
     for _ in range(10):
-        equal(world.request("PUT", bad, b"x" * 3 * MIB)[0], 403)
-        fails(400, "KeyTooLongError", world.put, "k" * 1025, b"x" * 3 * MIB)
-    is_absent(world, key)
+        equal(server.request("PUT", bad, b"x" * 3 * MIB)[0], 403)
+        fails(400, "KeyTooLongError", server.put, "k" * 1025, b"x" * 3 * MIB)
+    is_absent(server, key)
 
 
 @check
-def an_unknown_access_key_is_403(world):
-    fails(403, "InvalidAccessKeyId", world.client(access_key="EKNOBODY").get_object, Bucket=world.bucket, Key="a")
+def an_unknown_access_key_returns_403(server):
+    fails(403, "InvalidAccessKeyId", server.client(access_key="EKNOBODY").get_object, Bucket=server.bucket, Key="a")
 
 
 @check
-def unsigned_requests_are_rejected(world):
-    key = world.key()
-    world.put(key)
+def unsigned_requests_are_rejected(server):
+    key = server.key()
+    server.put(key)
     for method in ("GET", "HEAD", "PUT", "DELETE", "POST"):
-        status, _, _ = world.request(method, world.url(key), b"evil" if method in ("PUT", "POST") else None)
+        status, _, _ = server.request(method, server.url(key), b"evil" if method in ("PUT", "POST") else None)
         assert status in (400, 403, 405, 501), (method, status)
-    for path in ("/", f"/{world.bucket}", f"/{world.bucket}?list-type=2", f"/{world.bucket}?location"):
-        equal(world.request("GET", world.endpoint + path)[0], 403)
-    equal(world.body(key), b"data")
+    for path in ("/", f"/{server.bucket}", f"/{server.bucket}?list-type=2", f"/{server.bucket}?location"):
+        equal(server.request("GET", server.endpoint + path)[0], 403)
+    equal(server.body(key), b"data")
 
 
 @check
-def a_presigned_url_reads_without_credentials(world):
-    key = world.key("with space+plus&amp=ü.jpg")
-    world.put(key, b"picture", ContentType="image/png")
-    status, headers, body = world.request("GET", world.presign(key))
-    equal((status, headers["content-type"], body), (200, "image/png", b"picture"))
+def a_presigned_url_needs_no_credentials(server):
+    key = server.key("with space+plus&amp=ü.jpg")
+    server.put(key, b"image", ContentType="image/png")
+    status, headers, body = server.request("GET", server.presign(key))
+    equal((status, headers["content-type"], body), (200, "image/png", b"image"))
     equal(headers["accept-ranges"], "bytes")
-    equal(world.request("GET", world.presign(key), headers={"Range": "bytes=0-2"})[::2], (206, b"pic"))
+    equal(server.request("GET", server.presign(key), headers={"Range": "bytes=0-2"})[::2], (206, b"ima"))
 
 
 @check
-def a_presigned_url_is_valid_for_one_method(world):
-    key = world.key()
-    world.put(key)
-    get, head = world.presign(key), world.presign(key, "head_object")
-    equal(world.request("HEAD", head)[::2], (200, b""))
+def a_presigned_url_is_valid_for_one_method(server):
+    key = server.key()
+    server.put(key)
+    get, head = server.presign(key), server.presign(key, "head_object")
+    equal(server.request("HEAD", head)[::2], (200, b""))
     for method, url in (("HEAD", get), ("GET", head), ("DELETE", get)):
-        equal(world.request(method, url)[0], 403)
-    equal(world.request("PUT", get, b"evil")[0], 403)
-    equal(world.body(key), b"data")
+        equal(server.request(method, url)[0], 403)
+    equal(server.request("PUT", get, b"evil")[0], 403)
+    equal(server.body(key), b"data")
 
 
 @check
-def a_presigned_put_stores_an_object(world):
-    key = world.key()
-    equal(world.request("PUT", world.presign(key, "put_object"), b"uploaded")[0], 200)
-    equal(world.body(key), b"uploaded")
+def a_presigned_put_stores_an_object(server):
+    key = server.key()
+    equal(server.request("PUT", server.presign(key, "put_object"), b"uploaded")[0], 200)
+    equal(server.body(key), b"uploaded")
 
 
 @check
-def an_altered_presigned_url_is_403(world):
-    key, other = world.key("a"), world.key("b")
-    world.put(key), world.put(other)
-    url = world.presign(key, ResponseContentType="text/plain")
+def an_altered_presigned_url_returns_403(server):
+    key, other = server.key("a"), server.key("b")
+    server.put(key), server.put(other)
+    url = server.presign(key, ResponseContentType="text/plain")
     altered = {
         "key": url.replace(urllib.parse.quote(key), urllib.parse.quote(other)),
         "lifetime": url.replace("X-Amz-Expires=60", "X-Amz-Expires=600"),
@@ -92,18 +92,18 @@ def an_altered_presigned_url_is_403(world):
         "removed": url.replace("response-content-type=text%2Fplain&", ""),
         "no signature": url.split("&X-Amz-Signature")[0],
     }
-    equal(world.request("GET", url)[0], 200)
+    equal(server.request("GET", url)[0], 200)
     for name, bad in altered.items():
         assert bad != url, name
-        status = world.request("GET", bad)[0]
-        # Without a signature, the other parameters make no sense, so a 400 is acceptable too.
+        status = server.request("GET", bad)[0]
+        # A URL with only some of the signature parameters is also malformed, so 400 is acceptable too.
         assert status == 403 or (name == "no signature" and status == 400), f"{name}: {status}"
 
 
-def presign_at(world, key, moment, expires):
-    """Returns a presigned URL as if signed at another time."""
-    request = AWSRequest("GET", world.url(key))
-    credentials = boto3.Session(world.arguments.access_key, world.arguments.secret_key).get_credentials()
+def presign_at(server, key, moment, expires):
+    """Returns a presigned URL that is signed as if at another time."""
+    request = AWSRequest("GET", server.url(key))
+    credentials = boto3.Session(server.arguments.access_key, server.arguments.secret_key).get_credentials()
     real = botocore.auth.get_current_datetime
     botocore.auth.get_current_datetime = lambda *args, **more: moment.replace(tzinfo=None)
     try:
@@ -114,9 +114,9 @@ def presign_at(world, key, moment, expires):
 
 
 @check
-def a_presigned_url_expires_after_its_lifetime(world):
-    key, now = world.key(), datetime.now(timezone.utc)
-    world.put(key)
+def a_presigned_url_expires_after_its_lifetime(server):
+    key, now = server.key(), datetime.now(timezone.utc)
+    server.put(key)
     for name, moment, expires, status in (
         ("now", now, 60, 200),
         ("a week", now, 604800, 200),
@@ -125,43 +125,43 @@ def a_presigned_url_expires_after_its_lifetime(world):
         ("expired", now - timedelta(seconds=62), 60, 403),
         ("long expired", now - timedelta(days=8), 604800, 403),
     ):
-        found = world.request("GET", presign_at(world, key, moment, expires))[0]
+        found = server.request("GET", presign_at(server, key, moment, expires))[0]
         assert found == status, f"{name}: {found}"
 
 
-@check(ours=True)
-def a_presigned_url_with_a_lifetime_over_a_week_or_a_future_date_is_rejected(world):
-    key, now = world.key(), datetime.now(timezone.utc)
-    world.put(key)
+@check(embedded_only=True)
+def a_presigned_url_with_a_lifetime_over_a_week_or_a_future_date_is_rejected(server):
+    key, now = server.key(), datetime.now(timezone.utc)
+    server.put(key)
     for moment, expires in ((now, 604801), (now, 4_000_000_000), (now + timedelta(hours=1), 60)):
-        equal(world.request("GET", presign_at(world, key, moment, expires))[0], 403)
-    plain = presign_at(world, key, now, 60)
+        equal(server.request("GET", presign_at(server, key, moment, expires))[0], 403)
+    plain = presign_at(server, key, now, 60)
     for value in ("-1", "", "x", "99999999999999999999"):
-        status = world.request("GET", plain.replace("X-Amz-Expires=60", f"X-Amz-Expires={value}"))[0]
+        status = server.request("GET", plain.replace("X-Amz-Expires=60", f"X-Amz-Expires={value}"))[0]
         equal(status, 403)
 
 
-@check(ours=True)
-def signatures_of_version_2_are_rejected(world):
-    key = world.key()
-    world.put(key)
-    old = boto3.client("s3", endpoint_url=world.endpoint, region_name="us-east-1",
-                       aws_access_key_id=world.arguments.access_key, aws_secret_access_key=world.arguments.secret_key,
+@check(embedded_only=True)
+def signature_version_2_is_rejected(server):
+    key = server.key()
+    server.put(key)
+    old = boto3.client("s3", endpoint_url=server.endpoint, region_name="us-east-1",
+                       aws_access_key_id=server.arguments.access_key, aws_secret_access_key=server.arguments.secret_key,
                        config=Config(signature_version="s3", s3={"addressing_style": "path"}))
-    url = old.generate_presigned_url("get_object", Params={"Bucket": world.bucket, "Key": key}, ExpiresIn=60)
+    url = old.generate_presigned_url("get_object", Params={"Bucket": server.bucket, "Key": key}, ExpiresIn=60)
     assert "Signature=" in url and "X-Amz" not in url
-    equal(world.request("GET", url)[0], 400)
-    fails(400, "InvalidRequest", old.get_object, Bucket=world.bucket, Key=key)
+    equal(server.request("GET", url)[0], 400)
+    fails(400, "InvalidRequest", old.get_object, Bucket=server.bucket, Key=key)
 
 
 @check
-def response_headers_can_be_overridden(world):
-    key = world.key()
-    world.put(key, b"x", ContentType="image/png", CacheControl="no-store")
+def response_headers_can_be_overridden(server):
+    key = server.key()
+    server.put(key, b"x", ContentType="image/png", CacheControl="no-store")
     more = dict(ResponseContentDisposition="attachment; filename=\"b.png\"; filename*=UTF-8''%C3%BC.png",
                 ResponseContentType="application/octet-stream", ResponseCacheControl="max-age=9", ResponseContentLanguage="fr")
-    got = world.get(key, **more)
-    _, headers, _ = world.request("GET", world.presign(key, **more))
+    got = server.get(key, **more)
+    _, headers, _ = server.request("GET", server.presign(key, **more))
     for found in ({k.lower(): v for k, v in got["ResponseMetadata"]["HTTPHeaders"].items()}, headers):
         equal(found["content-disposition"], more["ResponseContentDisposition"])
         equal(found["content-type"], more["ResponseContentType"])

@@ -5,7 +5,7 @@ changes an object until the change is durable: one file per object, written to a
 So every acknowledged change survives `docker compose down`, kill -9 and a power failure. Then it restores the objects
 of earlier runs.
 
-Restored: bytes, system metadata (content type, disposition, cache control and others) and user metadata. Not restored:
+It restores bytes, system metadata (content type, disposition, cache control and others) and user metadata, but not
 versions, tags, access control lists, unfinished multipart uploads, form (POST) uploads, and the modification time,
 which becomes the time of the restart. The service uses none of these.
 
@@ -26,22 +26,22 @@ from localstack.services.s3.models import s3_stores
 
 KEPT = Path("/var/lib/localstack/kept-objects")
 ACCOUNT, REGION = "000000000000", "us-east-1"
-CHANGES_ONE = {"PutObject", "CopyObject", "CompleteMultipartUpload", "DeleteObject"}
+SINGLE_OBJECT_OPERATIONS = {"PutObject", "CopyObject", "CompleteMultipartUpload", "DeleteObject"}
 RESTORING = "restoring-kept-objects"
-# Serialise the changes of a key: each key always maps to the same lock.
+# Serialises the changes of a key, because a key always maps to the same lock.
 LOCKS = [threading.Lock() for _ in range(64)]
 
 memory = SERVICE_PLUGINS.require("s3").lifecycle_hook._storage_backend
 
 
-def keep_changes(_chain, context, response):
-    """A response handler, called after the operation and before its response is sent."""
+def persist_changes(_chain, context, response):
+    """Handles a response after the operation and before LocalStack sends it. Persists the objects that the operation changed."""
     if not context.service or context.service.service_name != "s3" or not context.operation:
         return
     if response.status_code >= 300 or RESTORING in context.request.headers.get("User-Agent", ""):
         return
     request = context.service_request or {}
-    if context.operation.name in CHANGES_ONE:
+    if context.operation.name in SINGLE_OBJECT_OPERATIONS:
         keys = [request["Key"]]
     elif context.operation.name == "DeleteObjects":
         keys = [entry["Key"] for entry in request["Delete"]["Objects"]]
@@ -49,13 +49,13 @@ def keep_changes(_chain, context, response):
         return
     try:
         for key in keys:
-            keep(request["Bucket"], key)
-    except Exception as error:  # for example a full disk: the client must not assume that its object is durable
+            persist(request["Bucket"], key)
+    except Exception as error:  # such as a full disk: the client must not assume that its object is durable
         print(f"keep-objects: {error!r}", flush=True)
         response.status_code = 500
 
 
-def keep(bucket, key):
+def persist(bucket, key):
     """Writes the key's current state in memory to disk, regardless of which request changed it."""
     path = path_of(bucket, key)
     with LOCKS[hash((bucket, key)) % len(LOCKS)]:
@@ -79,12 +79,12 @@ def path_of(bucket, key):
 
 def write_synced(path, content):
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".partial")
-    with open(aside, "wb") as file:
+    temporary = path.with_suffix(".partial")
+    with open(temporary, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(aside, path)
+    os.replace(temporary, path)
 
 
 def sync(directory):
@@ -126,5 +126,5 @@ def restore():
 for number in range(256):
     (KEPT / f"{number:02x}").mkdir(parents=True, exist_ok=True)
 sync(KEPT)
-run_custom_response_handlers.append(keep_changes)
+run_custom_response_handlers.append(persist_changes)
 restore()

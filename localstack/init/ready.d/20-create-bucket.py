@@ -1,6 +1,6 @@
 """Creates the service's bucket with CORS for all origins. Runs at every start of LocalStack.
 
-LocalStack runs .py hooks inside its own process, so this needs no tool in the image, no execute bit and no AWS SDK
+LocalStack runs .py hooks inside its process, so this needs no tool in the image, no execute bit and no AWS SDK
 settings. In us-east-1, creating an existing bucket is not an error.
 """
 

@@ -1,4 +1,4 @@
-"""The server under test, and the assertions for the checks."""
+"""The server under test, the registry of checks, and assertions."""
 
 import http.client
 import os
@@ -14,16 +14,16 @@ CHECKS = []
 MIB = 1024 * 1024
 
 
-def check(function=None, *, ours=False):
-    """Registers a check. Its name, with spaces for underscores, is the sentence that it proves."""
+def check(function=None, *, embedded_only=False):
+    """Registers a check. The function name, with spaces instead of underscores, is the sentence that the check proves."""
     if function is None:
-        return lambda function: check(function, ours=ours)
-    CHECKS.append((function.__name__.replace("_", " "), function, ours))
+        return lambda function: check(function, embedded_only=embedded_only)
+    CHECKS.append((function.__name__.replace("_", " "), function, embedded_only))
     return function
 
 
-class World:
-    """The server under test, and requests to it."""
+class Server:
+    """Sends requests to the server under test."""
 
     def __init__(self, arguments):
         self.arguments = arguments
@@ -63,7 +63,7 @@ class World:
         return (client or self.s3).generate_presigned_url(method, Params=parameters, ExpiresIn=expires)
 
     def request(self, method, url, body=None, headers=None):
-        """Sends a plain request; returns the status, the headers (names in lower case) and the body."""
+        """Sends a request without signing it; returns the status, the headers (names in lower case) and the body."""
         url = urllib.parse.urlsplit(url)
         connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
         try:
@@ -77,7 +77,7 @@ class World:
         return f"{self.endpoint}/{self.bucket}/{urllib.parse.quote(key)}"
 
     def signed_headers(self, method, key, headers, date=None):
-        """Returns the headers signed (Signature Version 4), with the payload hash given in `headers`."""
+        """Returns the headers with a signature (Signature Version 4) that covers the payload hash in `headers`."""
         request = AWSRequest(method, self.url(key), headers=headers)
         credentials = boto3.Session(self.arguments.access_key, self.arguments.secret_key).get_credentials()
         signer = botocore.auth.S3SigV4Auth(credentials, "s3", "us-east-1")
@@ -91,7 +91,7 @@ def equal(found, expected):
 
 
 def fails(status, code, call, *arguments, **more):
-    """Expects an error with one of these statuses and codes; `None` accepts any code, for responses without a body."""
+    """Asserts that the call fails with one of these statuses and codes. `None` accepts any code, for responses without a body."""
     try:
         call(*arguments, **more)
     except ClientError as error:
@@ -104,5 +104,5 @@ def fails(status, code, call, *arguments, **more):
     raise AssertionError("the call succeeded")
 
 
-def is_absent(world, key):
-    fails(404, None, world.s3.head_object, Bucket=world.bucket, Key=key)
+def is_absent(server, key):
+    fails(404, None, server.s3.head_object, Bucket=server.bucket, Key=key)
