@@ -226,7 +226,7 @@ async fn no_secret_is_logged_at_any_log_level() {
     process.terminate();
     process.wait(Duration::from_secs(60)).await;
     let log = process.log();
-    assert!(log.contains("a refresh token was used a second time"), "{log}");
+    assert!(log.contains("a refresh token was used twice"), "{log}");
     let of_token = |token: &str| token[token.len() - 43..].to_owned();
     for secret in
         ["horse", settings[1].1, &of_token(access), &of_token(refresh), &of_token(key), "Bearer ", "Basic ", "argon2id$"]
