@@ -1,5 +1,5 @@
-//! The rooms that read what strangers send, compiled alone: they need nothing of the service above them, so this builds in
-//! a few minutes, with sanitizers and coverage.
+//! The modules that parse untrusted files, compiled without the rest of the service, so that a build with sanitizers and
+//! coverage takes only a few minutes.
 
 #[path = "../../../src/imaging/mod.rs"]
 pub mod imaging;
