@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::days;
 use super::error::{ConfigError, require};
-use super::units::Seconds;
+use super::units::{Seconds, read_port};
 use crate::fetch::FetchConfig;
 use crate::service::jobs::import_queue::{DEFAULT_MAX_PENDING, ImportLimits};
 use crate::service::jobs::imports::ImportRequest;
@@ -33,8 +33,8 @@ pub struct ImportConfig {
     /// Maximum time in seconds to fetch a URL, including redirects.
     #[arg(long, help_heading = "Imports", env = "IMPORT_TIMEOUT", default_value_t = Seconds(60))]
     pub import_timeout: Seconds,
-    /// Comma-separated ports to which URLs may lead.
-    #[arg(long, help_heading = "Imports", env = "IMPORT_PORTS", value_delimiter = ',', default_value = "80,443")]
+    /// Comma-separated ports to which URLs may point.
+    #[arg(long, help_heading = "Imports", env = "IMPORT_PORTS", value_delimiter = ',', value_parser = read_port, default_value = "80,443")]
     pub import_ports: Vec<u16>,
     /// Whether URLs may lead to addresses that are not public, for tests and intranets. Link-local addresses and the metadata
     /// services of clouds stay blocked.

@@ -23,6 +23,7 @@ impl Config {
         }
         self.cors_origins =
             self.cors_origins.iter().map(|origin| origin.trim().to_owned()).filter(|origin| !origin.is_empty()).collect();
+        self.log_level = self.log_level.split(',').map(str::trim).collect::<Vec<_>>().join(",");
         self.check_database()?;
         self.check_storage()?;
         self.check_bounds()?;

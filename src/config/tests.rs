@@ -107,6 +107,7 @@ fn an_error_names_the_setting_once_and_the_rule() {
     for (flag, error) in [
         ("--s3-timeout=0", "invalid S3_TIMEOUT: must be at least 1 second"),
         ("--max-downloads=0", "invalid MAX_DOWNLOADS: must be at least 1"),
+        ("--import-ports=80,0", "invalid IMPORT_PORTS: each port must be from 1 to 65535"),
         ("--database-url=mysql://x", "invalid DATABASE_URL: must start with postgres://"),
         ("--s3-endpoint-url=https://host/path", "invalid S3_ENDPOINT_URL: must have no path, query or credentials"),
         (
@@ -151,6 +152,26 @@ fn an_empty_variable_counts_as_unset() {
     let config = config(&empty).unwrap();
     assert!(config.uses_data_dir() && config.database_url.is_none() && config.cors_origins.is_empty());
     assert!(config.access.jwt_secret.is_empty() && config.access.trusted_proxies.is_empty());
+}
+
+#[test]
+fn spaces_are_accepted_around_each_value_of_a_list() {
+    let secret = "01234567890123456789012345678901";
+    for (setting, values) in [
+        ("import-ports", [" 80", "443 "]),
+        ("thumbnail-heights", [" 200", "400 "]),
+        ("resize-sizes", [" 320x", "x240 "]),
+        ("url-signing-keys", [&format!(" {secret}"), &format!("{secret} ")]),
+        ("jwt-secret", [&format!(" {secret}"), &format!("{secret} ")]),
+        ("trusted-proxies", [" 10.0.0.1", "10.1.0.0/16 "]),
+        ("cors-origins", [" https://a.example.org", "https://b.example.org "]),
+        ("log-level", [" image_service::fetch=debug", "warn "]),
+    ] {
+        let (spaced, plain) = (values.join(" , "), values.map(str::trim).join(","));
+        let read =
+            |values: &str| config(&[&format!("--{setting}={values}")]).unwrap_or_else(|error| panic!("{setting}: {error}"));
+        assert_eq!(format!("{:?}", read(&spaced)), format!("{:?}", read(&plain)), "{setting}");
+    }
 }
 
 #[test]
