@@ -97,6 +97,7 @@ async fn storage_endpoint(config: &Config) -> Result<(Endpoint, Option<Embedded>
         None => {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, config.s3_embedded_port));
             let mut settings = EmbeddedConfig::new(config.objects_dir(), address, &config.s3_bucket);
+            data_dir::restrict_objects(&config.objects_dir());
             settings.limits.min_bytes_per_second = config.body_min_rate.0;
             settings.limits.object_bytes = settings.limits.object_bytes.max(config.pictures.max_file_size.0);
             let embedded = Embedded::start(settings).await.map_err(objects::Error::from)?;
