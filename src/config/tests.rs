@@ -236,13 +236,28 @@ fn a_public_url_with_presigned_urls_to_this_machine_causes_a_warning() {
 
 #[test]
 fn a_public_url_with_trusted_headers_causes_a_warning() {
-    let warned =
-        |flags: &[&str]| config(flags).unwrap().warnings().iter().any(|warning| warning.contains("AUTH_MODE is trusted"));
+    let warned = |flags: &[&str]| {
+        config(flags).unwrap().warnings().iter().any(|warning| warning.contains("AUTH_MODE=trusted is safe only if"))
+    };
     assert!(warned(&["--public-url=https://images.example.org"]));
     for guarded in [&[][..], &["--public-url=http://localhost:9000"]] {
         assert!(!warned(guarded), "{guarded:?}");
     }
     assert!(!warned(&["--public-url=https://images.example.org", "--auth-mode=required"]));
+}
+
+#[test]
+fn a_warning_says_which_part_of_the_data_is_on_this_machine() {
+    let warned = |flags: &[&str]| {
+        let warnings = config(flags).unwrap().warnings();
+        warnings.into_iter().find(|warning| warning.contains("in DATA_DIR on this machine"))
+    };
+    let (database, storage) = ("--database-url=postgres://db/images", "--s3-endpoint-url=http://s3:9000");
+    assert_eq!((warned(&[]), warned(&[database, storage])), (None, None));
+    let images = warned(&[database]).unwrap();
+    assert!(images.starts_with("S3_ENDPOINT_URL is not set, so the images are in DATA_DIR"), "{images}");
+    let rows = warned(&[storage]).unwrap();
+    assert!(rows.starts_with("DATABASE_URL is not set, so the database is in DATA_DIR"), "{rows}");
 }
 
 #[test]
