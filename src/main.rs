@@ -106,7 +106,7 @@ fn main() -> ExitCode {
         result
     });
     result.unwrap_or_else(|error| {
-        eprintln!("error: {}", chain(&*error));
+        eprintln!("error: {}", as_clause(chain(&*error)));
         ExitCode::FAILURE
     })
 }
@@ -273,3 +273,13 @@ fn chain(error: &dyn Error) -> String {
     }
     text
 }
+/// Makes the first letter lower-case, because the messages for API clients are whole sentences. Names such as `DATA_DIR` stay
+/// unchanged.
+fn as_clause(text: String) -> String {
+    let mut letters = text.chars();
+    match (letters.next(), letters.next()) {
+        (Some(first), Some(second)) if !second.is_uppercase() => first.to_lowercase().chain(text.chars().skip(1)).collect(),
+        _ => text,
+    }
+}
+
