@@ -24,7 +24,7 @@ pub struct ImportConfig {
     /// Maximum number of times that a URL is fetched if the error is transient.
     #[arg(long, help_heading = "Imports", env = "IMPORT_ATTEMPTS", default_value_t = 3)]
     pub import_attempts: u32,
-    /// Delay in seconds before the first retry, randomized by ±50 %. Each further delay is four times as long, up to one hour.
+    /// Delay in seconds before the first retry, randomized by ±50%. Each further delay is four times as long, up to one hour.
     #[arg(long, help_heading = "Imports", env = "IMPORT_RETRY_DELAY", default_value_t = Seconds(10))]
     pub import_retry_delay: Seconds,
     /// Maximum time in seconds for a host to start its response, and for each pause within it.
@@ -36,7 +36,7 @@ pub struct ImportConfig {
     /// Comma-separated ports to which URLs may point.
     #[arg(long, help_heading = "Imports", env = "IMPORT_PORTS", value_delimiter = ',', value_parser = read_port, default_value = "80,443")]
     pub import_ports: Vec<u16>,
-    /// Whether URLs may lead to addresses that are not public, for tests and intranets. Link-local addresses and the metadata
+    /// Whether URLs may point to addresses that are not public, for tests and intranets. Link-local addresses and the metadata
     /// services of clouds stay blocked.
     #[arg(long, help_heading = "Imports", env = "ALLOW_PRIVATE_IMPORTS", default_value_t = false, action = clap::ArgAction::Set)]
     pub allow_private_imports: bool,
