@@ -72,7 +72,7 @@ pub struct Config {
     /// embedded in the process.
     #[arg(long, help_heading = "Database and storage", env = "S3_ENDPOINT_URL")]
     pub s3_endpoint_url: Option<String>,
-    /// S3 address to use in presigned URLs, if clients reach the storage at another address than the service does. Unset: the
+    /// S3 address to use in presigned URLs, if clients reach the storage at a different address than the service does. Unset: the
     /// address that the service uses.
     #[arg(long, help_heading = "Database and storage", env = "S3_PUBLIC_ENDPOINT_URL")]
     pub s3_public_endpoint_url: Option<String>,

@@ -32,7 +32,9 @@ pub fn lock(path: &Path) -> Result<File, DataDirError> {
     let failed = |error| DataDirError::Io(path.to_owned(), error);
     DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path).map_err(failed)?;
     restrict_permissions(path, DIRECTORY_MODE);
-    let lock = create(&path.join("lock")).map_err(failed)?;
+    let lock_path = path.join("lock");
+    let lock = create(&lock_path).map_err(failed)?;
+    restrict_permissions(&lock_path, FILE_MODE);
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(DataDirError::InUse(path.to_owned())),
@@ -52,6 +54,14 @@ pub fn prepare_database(path: &Path) -> Result<(), DataDirError> {
         restrict_permissions(&PathBuf::from(name), FILE_MODE);
     }
     Ok(())
+}
+
+/// Restricts the directory of the embedded S3 server, and the files in it that are not objects, to their owner.
+pub fn restrict_objects(directory: &Path) {
+    restrict_permissions(directory, DIRECTORY_MODE);
+    for name in ["lock", "credentials.json"] {
+        restrict_permissions(&directory.join(name), FILE_MODE);
+    }
 }
 
 fn create(path: &Path) -> io::Result<File> {

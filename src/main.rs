@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use image_service::app;
 use image_service::config::{Config, LogFormat, environment};
@@ -106,7 +107,7 @@ fn main() -> ExitCode {
         result
     });
     result.unwrap_or_else(|error| {
-        eprintln!("error: {}", chain(&*error));
+        eprintln!("error: {}", as_clause(chain(&*error)));
         ExitCode::FAILURE
     })
 }
@@ -129,15 +130,52 @@ fn read_command() -> Command {
 }
 
 fn parse(arguments: &[OsString]) -> Cli {
-    let definition = environment::ignore_empty_variables(Cli::command());
+    let definition = environment::ignore_empty_variables(shorten_help(Cli::command()));
     let matches = definition.clone().try_get_matches_from(arguments);
-    matches.and_then(|matches| Cli::from_arg_matches(&matches)).unwrap_or_else(|error| {
+    matches.and_then(|matches| Cli::from_arg_matches(&matches)).unwrap_or_else(|mut error| {
         if let Some(message) = environment::invalid_variable(&error, &definition, arguments) {
             eprintln!("error: {message}");
             std::process::exit(error.exit_code());
         }
+        name_missing_command(&mut error, &definition, arguments);
         error.exit()
     })
+}
+
+/// Settings that the commands other than `serve` use. They accept all others as well, because they share its environment.
+const SETTINGS_OF_COMMANDS: [&str; 6] =
+    ["data-dir", "database-url", "database-connections", "database-timeout", "log-format", "log-level"];
+/// Further settings that `doctor` uses.
+const SETTINGS_OF_DOCTOR: [&str; 5] = ["s3-bucket", "s3-create-bucket", "s3-endpoint-url", "s3-embedded-port", "s3-timeout"];
+
+/// Makes `-h` of a command leave out the settings that it does not use. `--help` shows all that it accepts.
+fn shorten_help(definition: clap::Command) -> clap::Command {
+    ["migrate", "doctor", "create-admin", "set-password"].into_iter().fold(definition, |definition, name| {
+        let is_used = move |setting: &str| {
+            SETTINGS_OF_COMMANDS.contains(&setting) || name == "doctor" && SETTINGS_OF_DOCTOR.contains(&setting)
+        };
+        let shorten = move |argument: clap::Arg| {
+            let is_setting = argument.get_env().is_some();
+            let hidden = is_setting && !argument.get_long().is_some_and(is_used);
+            argument.hide_short_help(hidden)
+        };
+        definition.mut_subcommand(name, |command| command.mut_args(shorten))
+    })
+}
+
+/// Adds a tip to the error of a setting without a command, such as `image-service --port 9000`.
+fn name_missing_command(error: &mut clap::Error, definition: &clap::Command, arguments: &[OsString]) {
+    let Some(ContextValue::String(flag)) =
+        error.get(ContextKind::InvalidArg).filter(|_| error.kind() == ErrorKind::UnknownArgument)
+    else {
+        return;
+    };
+    let is_first = arguments.get(1).is_some_and(|first| first.to_string_lossy().split('=').next() == Some(flag));
+    let mut settings = definition.find_subcommand("serve").into_iter().flat_map(clap::Command::get_arguments);
+    if is_first && settings.any(|setting| setting.get_long() == flag.strip_prefix("--")) {
+        let tip = format!("settings follow the command: 'image-service serve {flag}'");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
 }
 
 async fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
@@ -258,6 +296,16 @@ fn print(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
+}
+
+/// Makes the first letter lower-case, because the messages for API clients are whole sentences. Names such as `DATA_DIR` stay
+/// unchanged.
+fn as_clause(text: String) -> String {
+    let mut letters = text.chars();
+    match (letters.next(), letters.next()) {
+        (Some(first), Some(second)) if !second.is_uppercase() => first.to_lowercase().chain(text.chars().skip(1)).collect(),
+        _ => text,
+    }
 }
 
 fn chain(error: &dyn Error) -> String {

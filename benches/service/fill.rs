@@ -2,7 +2,7 @@
 //!
 //! What grows with the number of images is the number of users (one for a hundred images) and the images of each tag and
 //! day. The shares stay, so that every list of the benchmark is longer than a page at any size: the busiest user has a
-//! fifth of the images, the tag `sea` is on 30 %, the tag `tag-0` on about 19 %, the images are of 30 days in even steps.
+//! fifth of the images, the tag `sea` is on 30%, the tag `tag-0` on about 19%, the images are of 30 days in even steps.
 //! The other users and the 1000 other tags are skewed: few are on many images, many on few.
 
 use std::collections::BTreeMap;

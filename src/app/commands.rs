@@ -25,7 +25,7 @@ use crate::store::Db;
 pub async fn migrate(config: Config) -> Result<(), Error> {
     let config = config.validate()?;
     let _data_dir = if config.database_url.is_none() { Some(data_dir::lock(&config.data_dir)?) } else { None };
-    open_database(&config, Purpose::Serve).await?.close().await;
+    open_database(&config, Purpose::Prepare).await?.close().await;
     Ok(())
 }
 
@@ -41,7 +41,7 @@ pub async fn create_admin(
     user_id: Option<UserId>,
 ) -> Result<(Account, UsedDatabase), Error> {
     let used = UsedDatabase::of(&config);
-    let (db, _lock) = open_for_accounts(config, Purpose::Serve).await?;
+    let (db, _lock) = open_for_accounts(config, Purpose::Prepare).await?;
     let account = registration::create_admin(&db, &*clock, email, password, user_id).await;
     db.close().await;
     Ok((account?, used))

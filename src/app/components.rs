@@ -42,6 +42,8 @@ pub(super) struct Components {
 pub(super) enum Purpose {
     /// Serving: missing data is created.
     Serve,
+    /// Preparing data for a service, for an operator who waits for the result: missing data is created.
+    Prepare,
     /// Examining: missing data is an error, because the examination must not create it.
     Examine,
 }
@@ -68,7 +70,7 @@ pub(super) async fn build(
     let fetcher = Fetcher::new(config.imports.fetch(), network);
     let captions = match purpose {
         Purpose::Serve => open_captions(config).await?,
-        Purpose::Examine => Captions::Off,
+        Purpose::Prepare | Purpose::Examine => Captions::Off,
     };
     let service = Arc::new(Service::new(db, objects?, fetcher, captions, clock, config.limits(), metrics));
     Ok(Components { service, embedded, _data_dir: data_dir })
@@ -95,6 +97,7 @@ async fn storage_endpoint(config: &Config) -> Result<(Endpoint, Option<Embedded>
         Some("aws") => Ok((Endpoint::Aws, None)),
         Some(url) => Ok((Endpoint::Url(url.to_owned()), None)),
         None => {
+            data_dir::restrict_objects(&config.objects_dir());
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, config.s3_embedded_port));
             let mut settings = EmbeddedConfig::new(config.objects_dir(), address, &config.s3_bucket);
             settings.limits.min_bytes_per_second = config.body_min_rate.0;
@@ -109,24 +112,26 @@ async fn storage_endpoint(config: &Config) -> Result<(Endpoint, Option<Embedded>
 }
 
 /// Opens and migrates the database. Waits for one that does not respond yet, because the services of a deployment often start
-/// together.
+/// together. Only a service also waits for its role and its database to be created; for other commands, a mistake in DATABASE_URL
+/// is more likely.
 pub(super) async fn open_database(config: &Config, purpose: Purpose) -> Result<Db, Error> {
     let mut settings = config.db();
     if purpose == Purpose::Examine {
         settings.statement_timeout = DOCTOR_STATEMENT_TIMEOUT;
     }
-    if let (Purpose::Serve, Some(file)) = (purpose, config.database_file()) {
+    if let (Purpose::Serve | Purpose::Prepare, Some(file)) = (purpose, config.database_file()) {
         data_dir::prepare_database(&file)?;
     }
     let db = Db::open(&settings).await?;
     let (started, repeated) = (tokio::time::Instant::now(), RepeatedFailures::default());
     loop {
         let state = match purpose {
-            Purpose::Serve => db.check().await,
+            Purpose::Serve | Purpose::Prepare => db.check().await,
             // Reading works on a standby too.
             Purpose::Examine => db.ping().await,
         };
         match state {
+            Err(error @ store::Error::Rejected(_)) if purpose != Purpose::Serve => return Err(error.into()),
             Err(error) if error.is_transient() && started.elapsed() < DATABASE_WAIT => {
                 repeated.warn(format!("waiting for the database: {}", chain(&error)));
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -136,7 +141,7 @@ pub(super) async fn open_database(config: &Config, purpose: Purpose) -> Result<D
         }
     }
     match purpose {
-        Purpose::Serve => store::database::migrate::run(&db).await?,
+        Purpose::Serve | Purpose::Prepare => store::database::migrate::run(&db).await?,
         Purpose::Examine => store::database::migrate::check(&db).await?,
     }
     Ok(db)

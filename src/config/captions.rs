@@ -46,7 +46,7 @@ pub struct CaptionConfig {
     /// Maximum number of times that an image is captioned if the error is transient.
     #[arg(long, help_heading = "Captions", env = "CAPTION_ATTEMPTS", default_value_t = 3)]
     pub caption_attempts: u32,
-    /// Delay in seconds before the first retry, randomized by ±50 %. Each further delay is four times as long, up to one hour.
+    /// Delay in seconds before the first retry, randomized by ±50%. Each further delay is four times as long, up to one hour.
     #[arg(long, help_heading = "Captions", env = "CAPTION_RETRY_DELAY", default_value_t = Seconds(10))]
     pub caption_retry_delay: Seconds,
 }

@@ -88,6 +88,7 @@ mod tests {
         for (flag, value, message) in [
             ("--port", "web", "invalid PORT: must be a whole number; found \"web\""),
             ("--port", "99999", "invalid PORT: 99999 is not in 0..=65535"),
+            ("--import-ports", "80, http", "invalid IMPORT_PORTS: each port must be from 1 to 65535; found \" http\""),
             ("--s3-timeout", "soon", "invalid S3_TIMEOUT: must be a whole number of seconds; found \"soon\""),
             ("--auth-mode", "open", "invalid AUTH_MODE: must be trusted or required; found \"open\""),
             ("--keep-location", "perhaps", "invalid KEEP_LOCATION: must be true or false; found \"perhaps\""),

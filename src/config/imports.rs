@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::days;
 use super::error::{ConfigError, require};
-use super::units::Seconds;
+use super::units::{Seconds, read_port};
 use crate::fetch::FetchConfig;
 use crate::service::jobs::import_queue::{DEFAULT_MAX_PENDING, ImportLimits};
 use crate::service::jobs::imports::ImportRequest;
@@ -24,7 +24,7 @@ pub struct ImportConfig {
     /// Maximum number of times that a URL is fetched if the error is transient.
     #[arg(long, help_heading = "Imports", env = "IMPORT_ATTEMPTS", default_value_t = 3)]
     pub import_attempts: u32,
-    /// Delay in seconds before the first retry, randomized by ±50 %. Each further delay is four times as long, up to one hour.
+    /// Delay in seconds before the first retry, randomized by ±50%. Each further delay is four times as long, up to one hour.
     #[arg(long, help_heading = "Imports", env = "IMPORT_RETRY_DELAY", default_value_t = Seconds(10))]
     pub import_retry_delay: Seconds,
     /// Maximum time in seconds for a host to start its response, and for each pause within it.
@@ -33,10 +33,10 @@ pub struct ImportConfig {
     /// Maximum time in seconds to fetch a URL, including redirects.
     #[arg(long, help_heading = "Imports", env = "IMPORT_TIMEOUT", default_value_t = Seconds(60))]
     pub import_timeout: Seconds,
-    /// Comma-separated ports to which URLs may lead.
-    #[arg(long, help_heading = "Imports", env = "IMPORT_PORTS", value_delimiter = ',', default_value = "80,443")]
+    /// Comma-separated ports to which URLs may point.
+    #[arg(long, help_heading = "Imports", env = "IMPORT_PORTS", value_delimiter = ',', value_parser = read_port, default_value = "80,443")]
     pub import_ports: Vec<u16>,
-    /// Whether URLs may lead to addresses that are not public, for tests and intranets. Link-local addresses and the metadata
+    /// Whether URLs may point to addresses that are not public, for tests and intranets. Link-local addresses and the metadata
     /// services of clouds stay blocked.
     #[arg(long, help_heading = "Imports", env = "ALLOW_PRIVATE_IMPORTS", default_value_t = false, action = clap::ArgAction::Set)]
     pub allow_private_imports: bool,

@@ -23,6 +23,7 @@ impl Config {
         }
         self.cors_origins =
             self.cors_origins.iter().map(|origin| origin.trim().to_owned()).filter(|origin| !origin.is_empty()).collect();
+        self.log_level = self.log_level.split(',').map(str::trim).collect::<Vec<_>>().join(",");
         self.check_database()?;
         self.check_storage()?;
         self.check_bounds()?;
@@ -186,8 +187,8 @@ impl Config {
         }
         if self.access.auth_mode == AuthMode::Trusted && self.public_url.is_some() && !self.is_public_url_local() {
             warnings.push(
-                "AUTH_MODE is trusted, so every client that can reach PUBLIC_URL can act as any user, unless the proxy in front of the \
-                 service authenticates clients: set AUTH_MODE=required unless it does"
+                "AUTH_MODE=trusted is safe only if the proxy at PUBLIC_URL authenticates every user: otherwise, every client can act as \
+                 any user, so set AUTH_MODE=required"
                     .to_owned(),
             );
         }
@@ -198,10 +199,13 @@ impl Config {
             );
         }
         if self.database_url.is_some() != self.s3_endpoint_url.is_some() {
-            warnings.push(
-                "only one of DATABASE_URL and S3_ENDPOINT_URL is set, so half of the data is in DATA_DIR on this machine"
-                    .to_owned(),
-            );
+            let (unset, local, elsewhere) = match self.database_url {
+                Some(_) => ("S3_ENDPOINT_URL", "the images are", "the database is"),
+                None => ("DATABASE_URL", "the database is", "the images are"),
+            };
+            warnings.push(format!(
+                "{unset} is not set, so {local} in DATA_DIR on this machine, and {elsewhere} not: back up and restore both together"
+            ));
         }
         if self.resizing.resize != Resize::Listed && !self.resizing.resize_sizes.is_empty() {
             warnings.push("RESIZE_SIZES has no effect without RESIZE=listed".to_owned());
@@ -210,7 +214,7 @@ impl Config {
             warnings.push("RETENTION_DAYS is 0, so deleted images are purged immediately and cannot be restored".to_owned());
         }
         if !imaging::simd_enabled() {
-            warnings.push("JPEG decoding was built without SIMD and is 50 % slower: install nasm and rebuild".to_owned());
+            warnings.push("JPEG decoding was built without SIMD and is 50% slower: install nasm and rebuild".to_owned());
         }
         warnings
     }

@@ -107,6 +107,7 @@ fn an_error_names_the_setting_once_and_the_rule() {
     for (flag, error) in [
         ("--s3-timeout=0", "invalid S3_TIMEOUT: must be at least 1 second"),
         ("--max-downloads=0", "invalid MAX_DOWNLOADS: must be at least 1"),
+        ("--import-ports=80,0", "invalid IMPORT_PORTS: each port must be from 1 to 65535"),
         ("--database-url=mysql://x", "invalid DATABASE_URL: must start with postgres://"),
         ("--s3-endpoint-url=https://host/path", "invalid S3_ENDPOINT_URL: must have no path, query or credentials"),
         (
@@ -151,6 +152,26 @@ fn an_empty_variable_counts_as_unset() {
     let config = config(&empty).unwrap();
     assert!(config.uses_data_dir() && config.database_url.is_none() && config.cors_origins.is_empty());
     assert!(config.access.jwt_secret.is_empty() && config.access.trusted_proxies.is_empty());
+}
+
+#[test]
+fn spaces_are_accepted_around_each_value_of_a_list() {
+    let secret = "01234567890123456789012345678901";
+    for (setting, values) in [
+        ("import-ports", [" 80", "443 "]),
+        ("thumbnail-heights", [" 200", "400 "]),
+        ("resize-sizes", [" 320x", "x240 "]),
+        ("url-signing-keys", [&format!(" {secret}"), &format!("{secret} ")]),
+        ("jwt-secret", [&format!(" {secret}"), &format!("{secret} ")]),
+        ("trusted-proxies", [" 10.0.0.1", "10.1.0.0/16 "]),
+        ("cors-origins", [" https://a.example.org", "https://b.example.org "]),
+        ("log-level", [" image_service::fetch=debug", "warn "]),
+    ] {
+        let (spaced, plain) = (values.join(" , "), values.map(str::trim).join(","));
+        let read =
+            |values: &str| config(&[&format!("--{setting}={values}")]).unwrap_or_else(|error| panic!("{setting}: {error}"));
+        assert_eq!(format!("{:?}", read(&spaced)), format!("{:?}", read(&plain)), "{setting}");
+    }
 }
 
 #[test]
@@ -215,13 +236,28 @@ fn a_public_url_with_presigned_urls_to_this_machine_causes_a_warning() {
 
 #[test]
 fn a_public_url_with_trusted_headers_causes_a_warning() {
-    let warned =
-        |flags: &[&str]| config(flags).unwrap().warnings().iter().any(|warning| warning.contains("AUTH_MODE is trusted"));
+    let warned = |flags: &[&str]| {
+        config(flags).unwrap().warnings().iter().any(|warning| warning.contains("AUTH_MODE=trusted is safe only if"))
+    };
     assert!(warned(&["--public-url=https://images.example.org"]));
     for guarded in [&[][..], &["--public-url=http://localhost:9000"]] {
         assert!(!warned(guarded), "{guarded:?}");
     }
     assert!(!warned(&["--public-url=https://images.example.org", "--auth-mode=required"]));
+}
+
+#[test]
+fn a_warning_says_which_part_of_the_data_is_on_this_machine() {
+    let warned = |flags: &[&str]| {
+        let warnings = config(flags).unwrap().warnings();
+        warnings.into_iter().find(|warning| warning.contains("in DATA_DIR on this machine"))
+    };
+    let (database, storage) = ("--database-url=postgres://db/images", "--s3-endpoint-url=http://s3:9000");
+    assert_eq!((warned(&[]), warned(&[database, storage])), (None, None));
+    let images = warned(&[database]).unwrap();
+    assert!(images.starts_with("S3_ENDPOINT_URL is not set, so the images are in DATA_DIR"), "{images}");
+    let rows = warned(&[storage]).unwrap();
+    assert!(rows.starts_with("DATABASE_URL is not set, so the database is in DATA_DIR"), "{rows}");
 }
 
 #[test]

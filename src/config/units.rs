@@ -70,6 +70,14 @@ pub fn read_host(text: &str) -> Result<IpAddr, String> {
     plain.parse().map_err(|_| "must be an IP address, such as 127.0.0.1, 0.0.0.0 or ::, or localhost".to_owned())
 }
 
+/// Parses one of several ports, which may have spaces around it.
+///
+/// # Errors
+/// The rule that `text` breaks.
+pub fn read_port(text: &str) -> Result<u16, String> {
+    text.trim().parse().map_err(|_| "each port must be from 1 to 65535".to_owned())
+}
+
 /// Heights in pixels, separated by commas; or `none`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heights(pub Vec<u32>);

@@ -1,4 +1,4 @@
-//! The addresses that untrusted URLs may lead to: public unicast addresses only.
+//! The addresses that untrusted URLs may point to: public unicast addresses only.
 //!
 //! The filter follows the IANA registries of special-purpose addresses for IPv4 and IPv6 (as of 2026), and adds the metadata
 //! services of clouds, which reveal secrets of their machines. In IPv6 only global unicast (2000::/3) is public, which excludes

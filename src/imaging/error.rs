@@ -11,11 +11,11 @@ pub enum Error {
         found: Option<&'static str>,
     },
     #[error(
-        "the image has {width}×{height} pixels, but each side must have at least {limit}; the operator can lower MIN_IMAGE_SIDE"
+        "the image has {width}×{height} pixels, but each side must have at least {limit} pixels; the operator can lower MIN_IMAGE_SIDE"
     )]
     TooSmall { width: u32, height: u32, limit: u32 },
     #[error(
-        "the image has {width}×{height} pixels, but each side may have at most {limit}; the operator can raise MAX_IMAGE_SIDE"
+        "the image has {width}×{height} pixels, but each side may have at most {limit} pixels; the operator can raise MAX_IMAGE_SIDE"
     )]
     TooLarge { width: u32, height: u32, limit: u32 },
     #[error(

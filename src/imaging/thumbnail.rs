@@ -105,7 +105,7 @@ fn longer((width, height): (u32, u32)) -> u32 {
     width.max(height)
 }
 
-/// Returns whether an image may be created from a resized one: from the same size, or from one at least 50 % larger.
+/// Returns whether an image may be created from a resized one: from the same size, or from one at least 50% larger.
 fn can_derive(larger: (u32, u32), wanted: (u32, u32)) -> bool {
     larger == wanted || u64::from(longer(larger)) * 2 >= u64::from(longer(wanted)) * 3
 }

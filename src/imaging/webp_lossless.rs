@@ -9,7 +9,7 @@
 
 use super::error::Error;
 
-/// The accepted maximum: 50 % more than libwebp's own encoder can write. It divides an image into at most 2,600 blocks and uses
+/// The accepted maximum: 50% more than libwebp's own encoder can write. It divides an image into at most 2,600 blocks and uses
 /// at most 10 bits for the colour cache.
 pub(super) const MAX_TABLES_BYTES: u64 = 64 << 20;
 

@@ -29,6 +29,14 @@ impl ThumbnailSize {
     /// The sizes that every image has and lists.
     pub const STANDARD: [Self; 2] = [Self::Small, Self::Medium];
 
+    /// Returns the name that clients use.
+    pub fn public_name(self) -> Cow<'static, str> {
+        match self {
+            Self::Small | Self::Medium => self.name(),
+            Self::Height(height) => height.to_string().into(),
+        }
+    }
+
     /// Returns the name used for the object and in the database.
     pub fn name(self) -> Cow<'static, str> {
         match self {

@@ -136,10 +136,13 @@ const MAX_FIELDS_IN_MESSAGE: usize = 5;
 /// The name under which `details` says that more fields are invalid than it lists.
 pub const MORE_FIELDS: &str = "(more)";
 
+/// The first words of rules that are clauses.
+const CLAUSE_STARTS: [&str; 4] = ["a ", "each ", "it ", "the "];
+
 /// Returns the name of a field and the rule that it breaks, as one clause. A rule is a predicate ("must be true or false"), or
-/// a clause about the items of a list ("each tag must have 1 to 50 characters").
+/// a clause of its own ("each tag must have 1 to 50 characters", "the connection was interrupted").
 pub fn broken_rule(name: &str, rule: &str) -> String {
-    let separator = if rule.starts_with("each ") { ": " } else { " " };
+    let separator = if CLAUSE_STARTS.iter().any(|start| rule.starts_with(start)) { ": " } else { " " };
     format!("{name}{separator}{rule}")
 }
 
@@ -298,9 +301,13 @@ mod tests {
 
     #[test]
     fn a_rule_follows_the_name_of_its_field() {
-        let rules = [("limit", "must be a whole number from 1 to 100"), ("tags", "each tag must have 1 to 50 characters")];
+        let rules = [
+            ("body", "the connection was interrupted"),
+            ("limit", "must be a whole number from 1 to 100"),
+            ("tags", "each tag must have 1 to 50 characters"),
+        ];
         let fields = rules.into_iter().map(|(name, rule)| (name.to_owned(), rule.to_owned())).collect();
-        let message = "limit must be a whole number from 1 to 100. tags: each tag must have 1 to 50 characters.";
+        let message = "body: the connection was interrupted. limit must be a whole number from 1 to 100. tags: each tag must have 1 to 50 characters.";
         assert_eq!(Error::Invalid(fields).to_string(), message);
     }
 }

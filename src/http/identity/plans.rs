@@ -213,7 +213,7 @@ fn read_sizes(value: Value) -> Result<Vec<ThumbnailSizeName>, String> {
 
 impl ThumbnailSizeName {
     fn parse(name: &str) -> Option<Self> {
-        let named = ThumbnailSize::STANDARD.into_iter().find(|size| size.name() == name);
+        let named = ThumbnailSize::STANDARD.into_iter().find(|size| size.public_name() == name);
         let plain = !name.starts_with(['0', '+']);
         let size = named.or_else(|| {
             let height = name.parse().ok().filter(|height| plain && (16..=2000).contains(height));
@@ -226,14 +226,10 @@ impl ThumbnailSizeName {
 impl PlanView {
     pub fn new(plan: &Plan) -> Self {
         let Features { thumbnails, original, expiring_links, custom_sizes, imports, max_bytes, max_images } = &plan.features;
-        let name = |size: &ThumbnailSize| match size {
-            ThumbnailSize::Height(height) => height.to_string(),
-            named => named.name().into_owned(),
-        };
         Self {
             name: plan.name.to_string(),
             built_in: plan.built_in,
-            thumbnails: thumbnails.iter().map(name).collect(),
+            thumbnails: thumbnails.iter().map(|size| size.public_name().into_owned()).collect(),
             original: *original,
             expiring_links: *expiring_links,
             custom_sizes: *custom_sizes,

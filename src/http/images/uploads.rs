@@ -194,7 +194,7 @@ impl FormParts {
                 self.add_text(known, text);
             }
         } else {
-            self.errors.add_unknown(name, "a part");
+            self.errors.add_unknown(name, "a field");
             part.discard().await?;
         }
         Ok(())

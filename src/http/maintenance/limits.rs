@@ -77,7 +77,7 @@ impl Limits {
     }
 
     fn new(imaging: &imaging::Limits, min_file_size: u64, max_file_size: u64, allow_keep_location: bool) -> Self {
-        let named = ThumbnailSize::STANDARD.map(|size| size.name().into_owned());
+        let named = ThumbnailSize::STANDARD.map(|size| size.public_name().into_owned());
         Self {
             min_file_size,
             max_file_size,

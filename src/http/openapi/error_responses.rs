@@ -53,8 +53,8 @@ error_responses! {
         {"page_token": "is not valid for this list: pass next_page_token unchanged, with the same filters"};
     InvalidUpload "400" [BadRequest InvalidFile]
         "`BadRequest`: the multipart body is malformed. `InvalidFile`: the file is damaged, too small, or its dimensions are not accepted.",
-        "The image has 40×40 pixels, but each side must have at least 50; the operator can lower MIN_IMAGE_SIDE."
-        {"file": "the image has 40×40 pixels, but each side must have at least 50; the operator can lower MIN_IMAGE_SIDE"};
+        "The image has 40×40 pixels, but each side must have at least 50 pixels; the operator can lower MIN_IMAGE_SIDE."
+        {"file": "the image has 40×40 pixels, but each side must have at least 50 pixels; the operator can lower MIN_IMAGE_SIDE"};
     UnknownThumbnailSize "400" [BadRequest] "The service has no thumbnail of this size.",
         "size must be one of small, medium." {"size": "must be one of small, medium"};
     Unauthorized "401" [Unauthorized] "Credentials are missing or invalid.",

@@ -16,7 +16,7 @@ pub(in crate::imaging) enum Chroma {
     Full,
 }
 
-/// Encodes an RGB bitmap. mozjpeg's own defaults (trellis, progressive) would take 38 times as long for files 18 % smaller.
+/// Encodes an RGB bitmap. mozjpeg's own defaults (trellis, progressive) would take 38 times as long for files 18% smaller.
 pub(in crate::imaging) fn encode(bitmap: &Bitmap, quality: f32, chroma: Chroma) -> Result<Vec<u8>, Error> {
     encoder_result(|| {
         let mut compress = Compress::new(ColorSpace::JCS_RGB);

@@ -131,7 +131,7 @@ fn headers_with_a_false_size_are_rejected_before_any_allocation() {
         assert_eq!(error, Error::TooLarge { width: 65_535, height: 65_535, limit: 4000 });
         assert_eq!(
             error.to_string(),
-            "the image has 65535×65535 pixels, but each side may have at most 4000; the operator can raise MAX_IMAGE_SIDE"
+            "the image has 65535×65535 pixels, but each side may have at most 4000 pixels; the operator can raise MAX_IMAGE_SIDE"
         );
     }
     assert!(matches!(inspect(&plain_jpeg(49, 60), &Limits::default()), Err(Error::TooSmall { width: 49, limit: 50, .. })));

@@ -17,10 +17,7 @@ pub(super) fn create_directory(path: &Path) -> Result<(), Error> {
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         create_directory(parent)?;
     }
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(at(path)(error)),
-        _ => {}
-    }
+    create_missing(path).map_err(at(path))?;
     let parent = parent_of(path);
     sync_directory(&parent).map_err(at(&parent))
 }
@@ -39,6 +36,20 @@ pub(super) fn replace_file(path: &Path, content: &[u8]) -> Result<(), Error> {
     std::fs::rename(&temporary, path).map_err(at(path))?;
     let parent = parent_of(path);
     sync_directory(&parent).map_err(at(&parent))
+}
+
+/// Creates a directory with mode 0700, not durably. Returns whether it did not exist.
+pub(super) fn create_missing(path: &Path) -> io::Result<bool> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens a file for writing, and creates it with mode 0600 if it does not exist.
+pub(super) fn open_or_create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
 }
 
 /// Creates a file with mode 0600. Fails if it exists.

@@ -93,7 +93,7 @@ fn request_filter(config: &EmbeddedConfig, storage: Arc<Storage>, credentials: &
     let mut builder = S3ServiceBuilder::new(api);
     builder.set_auth(credentials.clone());
     builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(settings))));
-    // Chunk headers and their signatures add about 1 % to a body; this allows 6 %.
+    // Chunk headers and their signatures add about 1% to a body; this allows 6%.
     let object_bytes = config.limits.object_bytes;
     let body_bytes_max = object_bytes + object_bytes / 16 + XML_BYTES_MAX as u64;
     RequestFilter { s3: builder.build(), cors: config.cors, body_bytes_max, idle_timeout: config.limits.idle_timeout }

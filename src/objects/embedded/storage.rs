@@ -11,7 +11,7 @@
 //! object that a client has seen survives a power failure. All functions block.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -248,7 +248,7 @@ fn check(condition: &Condition, path: &Path) -> Result<Outcome, StorageError> {
 
 fn lock(directory: &Path) -> Result<File, Error> {
     let path = directory.join("lock");
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(disk::at(&path))?;
+    let file = disk::open_or_create(&path).map_err(disk::at(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::DirectoryLocked { directory: directory.to_owned() }),
@@ -269,11 +269,7 @@ fn create_shards(bucket: &Path) -> Result<(), Error> {
     let mut created = false;
     for shard in 0..=u8::MAX {
         let path = bucket.join(shard_name(shard));
-        match std::fs::create_dir(&path) {
-            Ok(()) => created = true,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(disk::at(&path)(error)),
-        }
+        created |= disk::create_missing(&path).map_err(disk::at(&path))?;
     }
     if created {
         disk::sync_directory(bucket).map_err(disk::at(bucket))?;

@@ -102,7 +102,7 @@ fn check(features: &Features) -> Result<(), Error> {
 
 fn describe(features: &Features) -> BTreeMap<String, String> {
     let Features { thumbnails, original, expiring_links, custom_sizes, imports, max_bytes, max_images } = features;
-    let thumbnails: Vec<_> = thumbnails.iter().map(|size| size.name()).collect();
+    let thumbnails: Vec<_> = thumbnails.iter().map(|size| size.public_name()).collect();
     let limit = |max: &Option<u64>| max.map_or_else(|| "none".to_owned(), |max| max.to_string());
     BTreeMap::from(
         [

@@ -59,8 +59,8 @@ impl Service {
     /// Returns the sizes that [`Service::thumbnail`] supports, by the names that clients use.
     pub fn thumbnail_sizes(&self) -> impl Iterator<Item = (String, ThumbnailSize)> {
         let heights = self.limits.imaging.thumbnail_heights.iter();
-        let shown = ThumbnailSize::STANDARD.map(|size| (size.name().into_owned(), size)).into_iter();
-        shown.chain(heights.map(|&height| (height.to_string(), ThumbnailSize::Height(height))))
+        let sizes = ThumbnailSize::STANDARD.into_iter().chain(heights.map(|&height| ThumbnailSize::Height(height)));
+        sizes.map(|size| (size.public_name().into_owned(), size))
     }
 
     /// Serves a thumbnail of a live image. A height that was not configured when the image was uploaded is rendered now, when it

@@ -48,7 +48,7 @@ pub(in crate::service) async fn keep_lease<Renewed: Future<Output = Result<bool,
 }
 
 impl Service {
-    /// Returns 50 % to 150 % of `delay`, so that jobs that failed together do not retry together.
+    /// Returns 50% to 150% of `delay`, so that jobs that failed together do not retry together.
     pub(in crate::service) fn with_jitter(&self, delay: Duration) -> Duration {
         let [high, low, ..] = self.clock.random();
         delay.mul_f64(0.5 + f64::from(u16::from_be_bytes([high, low])) / f64::from(u16::MAX))

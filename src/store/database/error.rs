@@ -12,6 +12,9 @@ pub enum Error {
     /// The database is unreachable, does not respond in time, or is out of resources. A later retry may succeed.
     #[error("the database is unavailable")]
     Unavailable(#[source] Cause),
+    /// PostgreSQL rejects the role or its password, or has no such database. While a deployment is being set up, this can change.
+    #[error("PostgreSQL rejects the user, the password or the database name in DATABASE_URL")]
+    Rejected(#[source] Cause),
     #[error("the database did not answer within {0:?}")]
     TimedOut(Duration),
     /// While connecting to the only host of DATABASE_URL.
@@ -51,6 +54,11 @@ pub enum Error {
          owner of the tables"
     )]
     MayNotMigrate { version: i64, name: Cow<'static, str>, source: Cause },
+    #[error(
+        "migration {version} ({name}) failed, because the role can use no schema in its search_path: create the schema, or grant the \
+         role USAGE and CREATE on it"
+    )]
+    NoSchema { version: i64, name: Cow<'static, str>, source: Cause },
     #[error("migration {version} ({name}) failed")]
     MigrationFailed { version: i64, name: Cow<'static, str>, source: Cause },
     #[error("another instance has held the migration lock for more than {0:?}")]
@@ -75,6 +83,7 @@ impl Error {
         matches!(
             self,
             Self::Unavailable(_)
+                | Self::Rejected(_)
                 | Self::TimedOut(_)
                 | Self::NoAnswer { .. }
                 | Self::NoneIdle { .. }
@@ -87,7 +96,9 @@ impl Error {
     /// Returns the database's error code, if it sent one.
     pub fn code(&self) -> Option<&str> {
         match self {
-            Self::Unavailable(cause) | Self::NotPermitted(cause) | Self::Failed(cause) => cause.code.as_deref(),
+            Self::Unavailable(cause) | Self::Rejected(cause) | Self::NotPermitted(cause) | Self::Failed(cause) => {
+                cause.code.as_deref()
+            }
             _ => None,
         }
     }
@@ -100,12 +111,11 @@ impl Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        let has_code =
-            |expected: &str| error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == expected);
-        let (read_only, not_permitted) = (has_code(READ_ONLY), has_code(INSUFFICIENT_PRIVILEGE));
+        let code = error.as_database_error().and_then(|error| error.code()).map(Cow::into_owned).unwrap_or_default();
         match error {
-            _ if read_only => Self::ReadOnly,
-            error if not_permitted => Self::NotPermitted(error.into()),
+            _ if code == READ_ONLY => Self::ReadOnly,
+            error if code == INSUFFICIENT_PRIVILEGE => Self::NotPermitted(error.into()),
+            error if code == NO_DATABASE || code.starts_with(INVALID_AUTHORIZATION) => Self::Rejected(error.into()),
             error if is_unavailable(&error) => Self::Unavailable(error.into()),
             error => Self::Failed(error.into()),
         }
@@ -157,6 +167,10 @@ impl From<sqlx::Error> for Cause {
 const READ_ONLY: &str = "25006";
 /// PostgreSQL's `insufficient_privilege`.
 pub(super) const INSUFFICIENT_PRIVILEGE: &str = "42501";
+/// PostgreSQL's `invalid_catalog_name`: there is no such database.
+const NO_DATABASE: &str = "3D000";
+/// PostgreSQL's class of errors about roles, passwords and `pg_hba.conf`.
+const INVALID_AUTHORIZATION: &str = "28";
 /// PostgreSQL's `too_many_connections`: the limit of the server, the database or the role.
 const TOO_MANY_CONNECTIONS: &str = "53300";
 
@@ -185,15 +199,14 @@ fn is_unavailable(error: &sqlx::Error) -> bool {
     }
 }
 
-/// PostgreSQL error classes: connection exception (08), invalid authorization or catalog name (28 and 3D: a server that is being
-/// set up), transaction rollback such as a deadlock (40), insufficient resources (53), object not in prerequisite state, such as
-/// a lock that is not available (55), operator intervention (57), system error (58). SQLite primary codes: busy, locked,
-/// read-only, I/O error, full, cannot open.
+/// PostgreSQL error classes: connection exception (08), transaction rollback such as a deadlock (40), insufficient resources (53),
+/// object not in prerequisite state, such as a lock that is not available (55), operator intervention (57), system error (58).
+/// SQLite primary codes: busy, locked, read-only, I/O error, full, cannot open.
 fn is_transient_code(code: &str) -> bool {
     if let Ok(sqlite) = code.parse::<u32>()
         && code.len() < 5
     {
         return matches!(sqlite & 0xff, 5 | 6 | 8 | 10 | 13 | 14);
     }
-    ["08", "28", "3D", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class))
+    ["08", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class))
 }

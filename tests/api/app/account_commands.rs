@@ -56,7 +56,8 @@ async fn create_admin_creates_accounts_before_the_first_start_and_while_the_serv
     let tokens = log_in(&process, "second@example.org", " another horse battery ").await;
     assert_eq!(account_of(&process, &tokens).await.1["user_id"], "second");
     for taken in ["root@example.org", "ROOT@EXAMPLE.ORG"] {
-        assert_failed(&account_command(&home, "create-admin", taken, PASSWORD).await, "already exists");
+        let refused = account_command(&home, "create-admin", taken, PASSWORD).await;
+        assert_failed(&refused, "error: an account with this e-mail address or user_id already exists");
     }
     let arguments = ["create-admin", "--email", "third@example.org", "--user-id", "second"];
     assert_failed(&home.run_with_input(&arguments, &[], PASSWORD.as_bytes()).await, "already exists");

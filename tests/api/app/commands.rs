@@ -96,6 +96,34 @@ async fn help_lists_every_command_and_every_setting() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_short_help_of_a_command_lists_only_the_settings_that_it_uses() {
+    let home = Home::embedded();
+    for command in ["migrate", "doctor", "create-admin", "set-password"] {
+        let help = async |flag| home.run(&[command, flag], &[]).await.output;
+        let (short, long) = (help("-h").await, help("--help").await);
+        let settings = ["--data-dir", "--database-url", "--log-level"];
+        assert!(settings.iter().all(|setting| short.contains(setting)), "{command}: {short}");
+        assert_eq!(short.contains("--s3-endpoint-url"), command == "doctor", "{command}: {short}");
+        for setting in ["--port", "--max-file-size", "--s3-public-endpoint-url"] {
+            assert!(!short.contains(&format!("{setting} ")) && long.contains(&format!("{setting} ")), "{command}: {short}");
+        }
+    }
+    assert!(home.run(&["serve", "-h"], &[]).await.output.contains("--port "));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_setting_without_a_command_gets_an_error_that_names_the_command() {
+    let home = Home::embedded();
+    for arguments in [&["--port", "9000"][..], &["--port=9000"]] {
+        let refused = home.run(arguments, &[]).await;
+        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+        assert!(refused.log.contains("tip: settings follow the command: 'image-service serve --port'"), "{refused:?}");
+    }
+    let unknown = home.run(&["--speed", "9000"], &[]).await;
+    assert!(unknown.status.code() == Some(2) && !unknown.log.contains("serve"), "{unknown:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_doctor_creates_nothing_without_existing_data() {
     let home = Home::new().await;
     if home.database_address().is_some() {

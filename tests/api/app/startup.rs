@@ -3,6 +3,8 @@
 //!
 //! A kill does not simulate a power cut. That files are synced before the response can only be reviewed, not tested.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use image_service::model::clock::{Clock, SystemClock};
@@ -97,6 +99,39 @@ async fn a_second_process_on_the_same_data_is_rejected_and_the_first_continues()
     process.stop().await;
     // The data directory is free again.
     Process::start(&home, &[]).await.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_owner_can_read_the_data_directory_and_wider_modes_are_corrected() {
+    let home = Home::embedded();
+    let process = Process::start(&home, &[]).await;
+    Client::new(process.address).upload(&Upload::small("private", 1)).await.ok();
+    process.stop().await;
+    let paths = paths_in(&home.data_dir());
+    for path in &paths {
+        assert_eq!(mode(path), if path.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
+    }
+    let widened = ["", "lock", "images.sqlite", "objects", "objects/lock", "objects/credentials.json"];
+    let widened = widened.map(|name| home.data_dir().join(name));
+    for path in &widened {
+        assert!(paths.contains(path) || path == &home.data_dir().join(""), "{}", path.display());
+        let wider = std::fs::Permissions::from_mode(if path.is_dir() { 0o755 } else { 0o644 });
+        std::fs::set_permissions(path, wider).expect("the mode can be changed");
+    }
+    Process::start(&home, &[]).await.stop().await;
+    for path in &widened {
+        assert_eq!(mode(path), if path.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).expect("a path").permissions().mode() & 0o777
+}
+
+/// Everything in a directory and its subdirectories.
+fn paths_in(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { [vec![path.clone()], paths_in(&path)].concat() } else { vec![path] }).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -95,7 +95,9 @@ async fn plan_changes_by_administrators_are_recorded() {
         actions,
         [("plan.deleted", "Studio"), ("plan.changed", "Studio"), ("plan.created", "Studio"), ("account.created", &admin.id)]
     );
-    assert_eq!((&trail[2].2["original"], &trail[2].2["max_images"]), (&json!("true"), &json!("5")));
+    let created = &trail[2].2;
+    assert_eq!((&created["original"], &created["max_images"]), (&json!("true"), &json!("5")));
+    assert_eq!(created["thumbnails"], "small, 200", "the names that the API uses");
     assert_eq!((&trail[1].2["original"], &trail[1].2["imports"]), (&json!("false"), &json!("true")));
 }
 
@@ -184,7 +186,8 @@ async fn changes_of_credentials_are_recorded() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let ann = app.account(&admin, "ann", &json!({})).await;
-    let key = app.json_as(&ann, Method::POST, "/api-keys", &json!({"scopes": ["read"], "expires_in": 3600})).await.json();
+    let key =
+        app.json_as(&ann, Method::POST, "/api-keys", &json!({"scopes": ["upload", "read"], "expires_in": 3600})).await.json();
     let path = format!("/api-keys/{}", key["id"].as_str().unwrap());
     app.json_as(&ann, Method::PUT, &path, &json!({"scopes": null, "expires_in": null})).await.ok();
     assert_eq!(app.send(app.request_as(&ann, Method::DELETE, &path)).await.status, 204);
@@ -200,7 +203,7 @@ async fn changes_of_credentials_are_recorded() {
         entries.iter().map(|entry| (entry["actor"].as_str().unwrap(), entry["action"].as_str().unwrap())).collect();
     let actions = ["api_key.created", "api_key.changed", "api_key.deleted", "session.ended", "account.password_set"];
     assert_eq!(seen, actions.map(|action| ("ann@example.org", action)));
-    assert_eq!((&entries[0]["details"]["scopes"], &entries[0]["details"]["expires_at"]), (&json!("read"), &key["expires_at"]));
+    assert_eq!(entries[0]["details"], json!({"scopes": "read, upload", "expires_at": key["expires_at"]}));
     assert_eq!(entries[1]["details"], json!({"scopes": "all"}));
     assert_eq!(entries[2]["subject"], key["id"]);
 }

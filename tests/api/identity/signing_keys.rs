@@ -32,6 +32,26 @@ async fn a_secret_is_rotated_by_listing_the_new_one_first_and_then_removing_the_
     assert_eq!((status(&app, refreshed).await, &Jwt::read(refreshed).header), (200, &new.header));
 }
 
+/// Two instances with the settings of adjacent steps run at the same time while the instances restart one after another.
+#[tokio::test]
+async fn while_instances_restart_one_after_another_each_accepts_tokens_of_the_others() {
+    let (mut app, admin) = with_secret().await;
+    let (old, new) = (SECRET, OTHER_SECRET);
+    let (added, moved) = (format!("{old},{new}"), format!("{new},{old}"));
+    for (before, after, accepted_before) in [(old, &*added, 200), (&added, &moved, 200), (&moved, new, 200), (old, &moved, 401)] {
+        let mut tokens = Vec::new();
+        for secrets in [before, after] {
+            app.set(&format!("--jwt-secret={secrets}"));
+            app.restart().await;
+            tokens.push(log_in(&app, &admin.email).await);
+        }
+        assert_eq!(status(&app, &tokens[0]).await, 200, "from {before} to {after}");
+        app.set(&format!("--jwt-secret={before}"));
+        app.restart().await;
+        assert_eq!(status(&app, &tokens[1]).await, accepted_before, "from {before} to {after}");
+    }
+}
+
 fn resigned(token: &str, secret: &str) -> String {
     let (text, _) = token.rsplit_once('.').unwrap();
     format!("{text}.{}", URL_SAFE_NO_PAD.encode(hs256(secret, text)))

@@ -308,6 +308,8 @@ async fn unknown_or_repeated_parts_are_422_and_are_named() {
     ] {
         assert_eq!(keys(&assert_error(&app.post(form).await, 422, "ValidationError")), [named]);
     }
+    let details = assert_error(&app.post(form().text("color", "blue")).await, 422, "ValidationError");
+    assert_eq!(details["color"], "is not a field of this request");
     assert_eq!(app.get("/images").await.ok()["total_count"], 0);
 }
 

@@ -191,7 +191,8 @@ async fn each_side_has_50_to_4000_pixels() {
             let file = if file.len() < 1024 { padded(file, 1024) } else { file };
             let details = assert_error(&app.post(Form::upload("alice", &file)).await, 400, "InvalidFile");
             let reason = details["file"].as_str().unwrap();
-            assert!(reason.contains(&format!("{width}×{height}")), "{format}: {reason}");
+            let limit = if width < 50 || height < 50 { "must have at least 50 pixels" } else { "may have at most 4000 pixels" };
+            assert!(reason.contains(&format!("{width}×{height}")) && reason.contains(limit), "{format}: {reason}");
         }
     }
     let image = app.post(Form::upload("alice", &flat_jpeg(4000, 4000))).await.image();

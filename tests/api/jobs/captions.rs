@@ -159,7 +159,7 @@ async fn transient_errors_are_retried_with_growing_delays_up_to_the_limit() {
     let id = upload(&app, "alice", 1).await;
     for attempt in 1..=2_u32 {
         wait_until("the job was attempted", async || chat.requests().len() == attempt as usize).await;
-        // 10 seconds, then 40, each ± 50 %.
+        // 10 seconds, then 40, each ±50%.
         let (soonest, latest) = (5 * 4_i64.pow(attempt - 1), 15 * 4_i64.pow(attempt - 1));
         wait_until("the job is postponed", async || app.metric("captions_total{result=\"retried\"}").await == f64::from(attempt))
             .await;

@@ -206,7 +206,7 @@ const PLAIN_WORDS: [(&str, &str); 22] = [
     ("for ever", "forever"),
     ("for themself", "for themselves"),
     ("gives way", "yields"),
-    ("half as long again", "50 % slower"),
+    ("half as long again", "50% slower"),
     ("in the way of", "compatible with"),
     ("is told once", "is shown only once"),
     ("its kin", "related"),

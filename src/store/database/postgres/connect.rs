@@ -56,6 +56,7 @@ impl OpenError {
     fn at(self, host: &str) -> Self {
         match self {
             Self::Other(Error::Unavailable(cause)) => Self::Other(Error::Unavailable(cause.connecting_to(host))),
+            Self::Other(Error::Rejected(cause)) => Self::Other(Error::Rejected(cause.connecting_to(host))),
             Self::Other(Error::TimedOut(limit)) => Self::Other(Error::NoAnswer { host: host.to_owned(), limit }),
             other => other,
         }
@@ -90,6 +91,7 @@ impl Connector {
     /// Opens a session on the first usable host.
     pub async fn open(&self, deadline: Instant) -> Result<Session, OpenError> {
         let mut reasons = String::new();
+        let mut all_reject = true;
         for (tried, index) in self.order().enumerate() {
             let (server, remaining) = (&self.hosts[index], deadline.saturating_duration_since(Instant::now()));
             // A host that does not respond must leave time for the next one.
@@ -109,6 +111,7 @@ impl Connector {
                 OpenError::Other(error @ Error::Encoding(_)) => return Err(OpenError::Other(error)),
                 OpenError::TooManyConnections(cause) => return Err(OpenError::TooManyConnections(cause)),
                 OpenError::Other(error) => {
+                    all_reject &= matches!(error, Error::Rejected(_));
                     let separator = if reasons.is_empty() { "" } else { "; " };
                     let cause = error.cause().unwrap_or_else(|| error.to_string());
                     // Writing to a string cannot fail.
@@ -116,7 +119,8 @@ impl Connector {
                 }
             }
         }
-        Err(OpenError::Other(Error::NoHost(Cause::new(reasons))))
+        let cause = Cause::new(reasons);
+        Err(OpenError::Other(if all_reject { Error::Rejected(cause) } else { Error::NoHost(cause) }))
     }
 
     /// Returns the host indexes in list order. If any writable host is acceptable, the order starts with the last one that

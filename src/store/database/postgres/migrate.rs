@@ -83,6 +83,7 @@ fn explain(error: sqlx::Error, step: &Migration) -> Error {
     let (version, name) = (step.version, step.description.clone());
     match code(&error).as_deref() {
         Some(INSUFFICIENT_PRIVILEGE) => Error::MayNotMigrate { version, name, source: error.into() },
+        Some(INVALID_SCHEMA_NAME) => Error::NoSchema { version, name, source: error.into() },
         _ => match Error::from(error) {
             Error::Failed(source) => Error::MigrationFailed { version, name, source },
             transient => transient,
@@ -101,3 +102,5 @@ fn code(error: &sqlx::Error) -> Option<String> {
 }
 
 const LOCK_NOT_AVAILABLE: &str = "55P03";
+/// No schema in `search_path` exists and grants USAGE.
+const INVALID_SCHEMA_NAME: &str = "3F000";

@@ -112,7 +112,9 @@ impl Pool {
             };
             self.state().failed = Some(error.cause().unwrap_or_else(|| error.to_string()));
             let pause = pauses.next().unwrap_or(LONGEST_RECONNECT_PAUSE);
-            if !error.is_transient() || Instant::now() + pause >= deadline {
+            // A rejected password is not accepted a moment later.
+            let is_final = !error.is_transient() || matches!(error, Error::Rejected(_));
+            if is_final || Instant::now() + pause >= deadline {
                 return Err(error);
             }
             tokio::time::sleep(pause).await;
