@@ -281,7 +281,7 @@ PATTERNS = {
     "slow bodies": Pattern(send_slowly, lambda _: INCOMPLETE_UPLOAD, 40, on_peer=True),
     # 200 for each address, below MAX_CONNECTIONS_PER_ADDRESS, so that the server keeps all connections open.
     "idle readers": Pattern(hold_open, lambda target: get(target["file"]), 600, 3, on_peer=True),
-    "half-sent heads": Pattern(hold_open, lambda _: INCOMPLETE_HEAD, 1100, on_peer=True),
+    "incomplete heads": Pattern(hold_open, lambda _: INCOMPLETE_HEAD, 1100, on_peer=True),
     "new sizes": Pattern(send_repeatedly, new_size, 60),
     "uncounted filters": Pattern(send_repeatedly, uncounted_filter, 60),
     # Failed logins are rate-limited by address.

@@ -1,8 +1,8 @@
-//! What a caption costs: the model inside the process beside transformers, with the same weights in numbers of 32 bits.
+//! The cost of a caption: the service's model code compared with transformers, with the same `f32` weights.
 //!
-//! The two take turns, each in a process of its own, with one thread and with two. What is compared is CPU time, which the
-//! machine's other work changes less than the clock. `benches/README.md` has the commands and the last figures.
-#![expect(clippy::print_stdout, reason = "the figures are what a benchmark is for")]
+//! They take turns, each in a separate process, with one thread and with two. Prefer the CPU times, because other work on the
+//! machine affects them less than wall-clock times. `benches/README.md` has the commands and the latest figures.
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::path::Path;
 use std::process::Command;
@@ -12,14 +12,14 @@ use image_service::caption::blip::{Blip, RgbImage};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
-/// As the service has it.
+/// The allocator of the service.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T> = std::result::Result<T, Error>;
 
-/// Captions of one process, after the first one, which is not counted.
+/// Captions per process, not counting the first, which warms up.
 const CAPTIONS: usize = 3;
 
 fn main() -> Result<()> {
@@ -53,7 +53,7 @@ fn peer(python: &str, folder: &str, threads: usize) -> Command {
     command
 }
 
-/// What a process prints.
+/// Runs a process and parses its output.
 fn run(command: &mut Command) -> Result<Value> {
     let output = command.output()?;
     if !output.status.success() {
@@ -62,18 +62,18 @@ fn run(command: &mut Command) -> Result<Value> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// With the keys of the peer.
+/// Measures the service's model code. The result has the same keys as that of the peer.
 fn ours(folder: &Path, threads: usize) -> Result<Value> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     let (opened, open_wall, open_cpu) = timed(|| Blip::open(folder));
     let blip = opened?;
     let (rss_loaded, size) = (memory("VmRSS:")?, blip.image_size());
-    let rgb = picture(size);
-    let picture = RgbImage { width: size, height: size, rgb: &rgb };
+    let rgb = test_image(size);
+    let image = RgbImage { width: size, height: size, rgb: &rgb };
     let (mut walls, mut cpus, mut caption) = (Vec::new(), Vec::new(), String::new());
     for _ in 0..=CAPTIONS {
-        let (written, wall, cpu) = timed(|| pool.install(|| blip.caption(picture, &|| false)));
-        caption = written?;
+        let (result, wall, cpu) = timed(|| pool.install(|| blip.caption(image, &|| false)));
+        caption = result?;
         walls.push(wall);
         cpus.push(cpu);
     }
@@ -83,7 +83,7 @@ fn ours(folder: &Path, threads: usize) -> Result<Value> {
     }))
 }
 
-/// The result, and seconds by the clock and of the processor.
+/// Returns the result, the wall-clock seconds and the CPU seconds.
 fn timed<T>(work: impl FnOnce() -> T) -> (T, f64, f64) {
     let (wall, cpu) = (Instant::now(), cpu_seconds());
     let result = work();
@@ -95,15 +95,15 @@ fn cpu_seconds() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
-/// MiB.
+/// A value of `/proc/self/status` in MiB.
 fn memory(name: &str) -> Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let value = status.lines().find_map(|line| line.strip_prefix(name)).ok_or("no such line")?;
     Ok(value.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
 }
 
-/// That of the peer.
-fn picture(size: u32) -> Vec<u8> {
+/// The same image as `test_image` of the peer.
+fn test_image(size: u32) -> Vec<u8> {
     let pixel = |x: u32, y: u32| [x * x / size + 3 * y, 2 * x + y * y / size, x * y / 7].map(|value| value as u8);
     (0..size).flat_map(|y| (0..size).flat_map(move |x| pixel(x, y))).collect()
 }
@@ -113,22 +113,22 @@ fn report(threads: usize, ours: &[Value], peers: &[Value]) -> Result<()> {
     if !same {
         return Err(format!("the captions differ: {:?} and {:?}", ours[0]["caption"], peers[0]["caption"]).into());
     }
-    println!("\n{threads} threads, {} rounds of {CAPTIONS} captions, all the same: {}", ours.len(), ours[0]["caption"]);
-    println!("{:34} {:>10} {:>14} {:>8}", "", "ours", "transformers", "ratio");
+    println!("\n{threads} threads, {} rounds of {CAPTIONS} captions, all identical: {}", ours.len(), ours[0]["caption"]);
+    println!("{:38} {:>10} {:>14} {:>8}", "", "ours", "transformers", "ratio");
     let captions = |runs: &[Value], key: &str| {
         let all = runs.iter().flat_map(|run| run[key].as_array().cloned().unwrap_or_default().into_iter().skip(1));
         median(all.filter_map(|value| value.as_f64()).collect())
     };
     let single = |runs: &[Value], key: &str| median(runs.iter().filter_map(|run| run[key].as_f64()).collect());
-    for (what, ours, peer) in [
-        ("CPU seconds of a caption", captions(ours, "caption_cpu"), captions(peers, "caption_cpu")),
-        ("seconds of a caption", captions(ours, "caption_wall"), captions(peers, "caption_wall")),
+    for (metric, ours, peer) in [
+        ("CPU seconds per caption", captions(ours, "caption_cpu"), captions(peers, "caption_cpu")),
+        ("wall-clock seconds per caption", captions(ours, "caption_wall"), captions(peers, "caption_wall")),
         ("CPU seconds to open the model", single(ours, "open_cpu"), single(peers, "open_cpu")),
-        ("seconds to open the model", single(ours, "open_wall"), single(peers, "open_wall")),
-        ("MiB with the model open", single(ours, "rss_loaded"), single(peers, "rss_loaded")),
-        ("MiB at the most", single(ours, "rss_peak"), single(peers, "rss_peak")),
+        ("wall-clock seconds to open the model", single(ours, "open_wall"), single(peers, "open_wall")),
+        ("memory with the model open, MiB", single(ours, "rss_loaded"), single(peers, "rss_loaded")),
+        ("peak memory, MiB", single(ours, "rss_peak"), single(peers, "rss_peak")),
     ] {
-        println!("{what:34} {ours:>10.2} {peer:>14.2} {:>8.2}", ours / peer);
+        println!("{metric:38} {ours:>10.2} {peer:>14.2} {:>8.2}", ours / peer);
     }
     Ok(())
 }

@@ -1,14 +1,14 @@
-//! By how much one picture grows a process at its peak: a process of its own for each picture.
+//! How much one image adds to the peak memory of a process. Each image is measured in a separate process.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Result, make};
+use crate::{Result, process};
 
 pub fn compare(paths: &[PathBuf]) -> Result<()> {
     for path in paths {
         let mut command = Command::new(std::env::current_exe()?);
-        // This process has glibc's allocator, which otherwise keeps what it got for the first large picture.
+        // Makes glibc return large blocks to the system. Otherwise, it would keep the memory of the first large image.
         command.arg("memory-of").arg(path).env("MALLOC_MMAP_THRESHOLD_", (128 << 10).to_string());
         let output = command.output()?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -17,21 +17,22 @@ pub fn compare(paths: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// Prints how much the peak of resident memory grew, not counting the file, and how much is kept after 200 times.
+/// Prints how much the peak of resident memory grows, not counting the file, and how much more memory is resident after
+/// processing the file 200 times.
 pub fn of_one(path: &Path) -> Result<()> {
     let bytes = std::fs::read(path)?;
     let (peak, resident) = (status("VmHWM")?, status("VmRSS")?);
-    make(&bytes);
-    let grown = status("VmHWM")?.saturating_sub(peak.min(resident));
+    process(&bytes);
+    let growth = status("VmHWM")?.saturating_sub(peak.min(resident));
     for _ in 0..200 {
-        make(&bytes);
+        process(&bytes);
     }
     let kept = status("VmRSS")?.saturating_sub(resident);
-    println!("grows by {:5.1} MiB, keeps {:5.1} MiB after 200", grown as f64 / 1024.0, kept as f64 / 1024.0);
+    println!("peak +{:5.1} MiB, +{:5.1} MiB after 200 repetitions", growth as f64 / 1024.0, kept as f64 / 1024.0);
     Ok(())
 }
 
-/// KiB, from `/proc/self/status`.
+/// A value of `/proc/self/status` in KiB.
 fn status(name: &str) -> Result<u64> {
     let text = std::fs::read_to_string("/proc/self/status")?;
     let line = text.lines().find(|line| line.starts_with(name)).ok_or("no such line")?;

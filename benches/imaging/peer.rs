@@ -1,4 +1,4 @@
-//! The other candidates: processes that live as long as the benchmark, take a path a line, and answer a line of JSON.
+//! The compared programs: they run as long as the benchmark, read one path per line, and respond with one line of JSON.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ pub struct Peer {
     output: BufReader<ChildStdout>,
 }
 
-/// How near a thumbnail came to the reference.
+/// How close a thumbnail is to the reference.
 #[derive(Clone, Copy)]
 pub struct Score {
     pub psnr: f64,
@@ -23,7 +23,7 @@ pub struct Score {
 }
 
 impl Peer {
-    /// Those whose environments are named.
+    /// Starts the peers whose environment variables are set.
     pub fn start_all() -> Result<Vec<Peer>> {
         let sharp = std::env::var("BENCH_SHARP").map(|_| "node".to_owned());
         let vips = std::env::var("BENCH_VIPS_PYTHON");
@@ -31,7 +31,7 @@ impl Peer {
         for (name, program, script) in [("sharp", sharp, "imaging_sharp.mjs"), ("vips", vips, "imaging_vips.py")] {
             match program {
                 Ok(program) => started.push(Peer::start(name, &program, script)?),
-                Err(_) => println!("without {name}"),
+                Err(_) => println!("skipping {name}: its environment variable is not set"),
             }
         }
         Ok(started)
@@ -49,35 +49,35 @@ impl Peer {
         Ok(Peer { name, child, input, output: BufReader::new(output) })
     }
 
-    /// CPU of one picture; `None` when the peer refuses it. Files go to `folder`, if there is one.
+    /// Returns the CPU time for one image, or `None` if the peer rejects it. Writes the thumbnails to `folder`, if given.
     pub fn cpu_ms(&mut self, path: &Path, folder: Option<&Path>) -> Result<Option<f64>> {
         let folder = folder.map(|folder| format!("\t{}", folder.display())).unwrap_or_default();
-        let answer = self.ask(&format!("{}{folder}", path.display()))?;
-        Ok(answer["cpu_us"].as_f64().map(|micros| micros / 1e3))
+        let response = self.request(&format!("{}{folder}", path.display()))?;
+        Ok(response["cpu_us"].as_f64().map(|micros| micros / 1e3))
     }
 
-    /// A score for each file that is there.
+    /// Returns a score for each of the files, compared with the original.
     pub fn scores(&mut self, original: &Path, files: &[PathBuf]) -> Result<Vec<Score>> {
         let paths: Vec<String> =
             std::iter::once(original).chain(files.iter().map(PathBuf::as_path)).map(|path| path.display().to_string()).collect();
-        let answer = self.ask(&paths.join("\t"))?;
+        let response = self.request(&paths.join("\t"))?;
         let number = |score: &Value, name: &str| score[name].as_f64().unwrap_or(f64::NAN);
-        let scores = answer.as_array().ok_or("no scores")?.iter();
+        let scores = response.as_array().ok_or("no scores")?.iter();
         Ok(scores.map(|score| Score { psnr: number(score, "psnr"), ssim: number(score, "ssim") }).collect())
     }
 
-    fn ask(&mut self, line: &str) -> Result<Value> {
+    fn request(&mut self, line: &str) -> Result<Value> {
         writeln!(self.input, "{line}")?;
         self.input.flush()?;
-        let mut answer = String::new();
-        self.output.read_line(&mut answer)?;
-        serde_json::from_str(&answer).map_err(|error| format!("{} answered {answer:?}: {error}", self.name).into())
+        let mut response = String::new();
+        self.output.read_line(&mut response)?;
+        serde_json::from_str(&response).map_err(|error| format!("{} responded {response:?}: {error}", self.name).into())
     }
 }
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // Fails if the process has already exited.
         self.child.kill().ok();
         self.child.wait().ok();
     }

@@ -1,16 +1,16 @@
-//! Rows of figures, and their medians by class of picture.
+//! The figures of each image, and summaries by class of images.
 
 use std::fmt;
 use std::path::Path;
 
 use crate::peer::{Peer, Score};
 
-/// Pictures that cost alike.
+/// Images of similar cost.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     JpegLarge,
     JpegLargeProgressive,
-    JpegMiddle,
+    JpegMedium,
     JpegSmall,
     Png,
     Gif,
@@ -21,7 +21,7 @@ impl Class {
     pub fn of(bytes: &[u8]) -> Class {
         let header = image_service::imaging::inspect(bytes, &image_service::imaging::Limits::default());
         let megapixels = header.as_ref().map_or(0.0, |header| f64::from(header.width) * f64::from(header.height) / 1e6);
-        // A progressive frame header (SOF2) of 8 bits.
+        // The frame header of a progressive JPEG (SOF2) with 8 bits per sample.
         let progressive = bytes.windows(5).take(1 << 17).any(|w| w[..4] == [0xff, 0xc2, 0, 17] && w[4] == 8);
         match &bytes[..4] {
             [0x89, b'P', ..] => Class::Png,
@@ -29,7 +29,7 @@ impl Class {
             [b'R', b'I', ..] => Class::Webp,
             _ if megapixels >= 11.0 && progressive => Class::JpegLargeProgressive,
             _ if megapixels >= 11.0 => Class::JpegLarge,
-            _ if megapixels >= 2.0 => Class::JpegMiddle,
+            _ if megapixels >= 2.0 => Class::JpegMedium,
             _ => Class::JpegSmall,
         }
     }
@@ -38,7 +38,7 @@ impl Class {
         match self {
             Class::JpegLarge => "JPEG 12-16 MP, baseline",
             Class::JpegLargeProgressive => "JPEG 12-16 MP, progressive",
-            Class::JpegMiddle => "JPEG 2-10 MP",
+            Class::JpegMedium => "JPEG 2-10 MP",
             Class::JpegSmall => "JPEG small",
             Class::Png => "PNG",
             Class::Gif => "GIF",
@@ -47,7 +47,7 @@ impl Class {
     }
 }
 
-/// One picture: milliseconds of CPU, ours and the peers', and scores in the same order.
+/// The figures of one image: CPU milliseconds, and the scores of ours and the peers' thumbnails in the same order.
 pub struct Row {
     name: String,
     class: Class,
@@ -70,7 +70,7 @@ impl fmt::Display for Row {
         for theirs in &self.theirs {
             match theirs {
                 Some(theirs) => write!(f, "  {:7.1} ms ({:.2})", theirs, theirs / self.ours)?,
-                None => write!(f, "  refused")?,
+                None => write!(f, "  rejected")?,
             }
         }
         for score in &self.scores {
@@ -80,7 +80,7 @@ impl fmt::Display for Row {
     }
 }
 
-/// For each class and peer: the peer's CPU over ours, summed over the pictures that both take, and the mean scores.
+/// Prints for each class the ratio of each peer's CPU to ours, summed over the images that both accept, and the mean scores.
 pub fn summarise(rows: &[Row], peers: &[Peer]) {
     let mut classes: Vec<Class> = rows.iter().map(|row| row.class).collect();
     classes.sort();

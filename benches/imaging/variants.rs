@@ -1,5 +1,5 @@
-//! A picture of another size: from a stored thumbnail that covers it, and from the original where none does, beside libjpeg's
-//! decoding at the same scale and nothing else.
+//! Resized images: from a stored thumbnail that is large enough, and from the original. The latter is compared with libjpeg,
+//! which only decodes at the same scale.
 
 use std::path::PathBuf;
 
@@ -9,9 +9,9 @@ use image_service::model::rendering::{Fit, Rendering};
 use mozjpeg::Decompress;
 
 use crate::report::median;
-use crate::{Result, cpu, make};
+use crate::{Result, cpu, process};
 
-/// Covered by the thumbnail of height 400, and by none.
+/// The thumbnail of height 400 is large enough for the first width. No thumbnail is large enough for the second.
 const WIDTHS: (u32, u32) = (200, 800);
 
 pub fn compare(paths: &[PathBuf]) -> Result<()> {
@@ -23,24 +23,25 @@ pub fn compare(paths: &[PathBuf]) -> Result<()> {
         if header.format != Format::Jpeg || size.0 * size.1 < 11_000_000 {
             continue;
         }
-        let thumbnails = make(&bytes).ok_or("refused")?;
-        let largest = thumbnails.iter().max_by_key(|made| made.info.height).ok_or("no thumbnail")?;
+        let thumbnails = process(&bytes).ok_or("rejected")?;
+        let largest = thumbnails.iter().max_by_key(|thumbnail| thumbnail.info.height).ok_or("no thumbnail")?;
         let rendering = |width| Rendering::new(size, (Some(width), None), Fit::Contain, Format::Jpeg, 80).ok_or("no size");
         let (small, large) = (rendering(WIDTHS.0)?, rendering(WIDTHS.1)?);
         let eighths = [1, 2, 4].into_iter().find(|eighths| size.0.max(size.1) * eighths / 8 >= large.width.max(large.height));
-        let (mut covered, mut uncovered, mut decoding) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut from_thumbnail, mut from_original, mut libjpeg) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..9 {
-            covered.push(timed(|| render(&largest.bytes, &small))?);
-            uncovered.push(timed(|| render(&bytes, &large))?);
-            decoding.push(timed(|| decode(&bytes, eighths.unwrap_or(8) as u8))?);
+            from_thumbnail.push(timed(|| render(&largest.bytes, &small))?);
+            from_original.push(timed(|| render(&bytes, &large))?);
+            libjpeg.push(timed(|| decode(&bytes, eighths.unwrap_or(8) as u8))?);
         }
-        let [covered, uncovered, decoding] = [covered, uncovered, decoding].map(|mut times| median(&mut times));
+        let [from_thumbnail, from_original, libjpeg] =
+            [from_thumbnail, from_original, libjpeg].map(|mut times| median(&mut times));
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         println!(
-            "{name:36} {} px from a thumbnail {covered:5.1} ms; {} px from the original {uncovered:5.1} ms, {:.2} of libjpeg's {decoding:5.1} ms",
+            "{name:36} {} px from a thumbnail {from_thumbnail:5.1} ms; {} px from the original {from_original:5.1} ms, {:.2} of libjpeg's {libjpeg:5.1} ms",
             small.width,
             large.width,
-            uncovered / decoding
+            from_original / libjpeg
         );
     }
     Ok(())

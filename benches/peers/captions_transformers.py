@@ -7,7 +7,7 @@
 The model has the configuration of Salesforce/blip-image-captioning-base and random weights. So its captions are
 meaningless, but cost as much as real ones: 20 ids with the bos, because [SEP] is too unlikely to end a caption early.
 Prints one JSON object: times in seconds (CPU is user and system time of all threads), memory in MiB. The input is the
-image of 384 x 384 pixels by `test_image`, in float32. `ids` and `first_logits` show whether another implementation
+image of 384 x 384 pixels from `test_image`, in float32. `ids` and `first_logits` show whether another implementation
 computes the same result.
 """
 
@@ -144,7 +144,7 @@ def bench(folder, threads, repeats):
         "rss_peak": round(memory("VmHWM")),
         "ids": ids,
         "caption": tokenizer.decode(ids, skip_special_tokens=True),
-        "least_margin": round(float((best[:, 0] - best[:, 1]).min()), 5),
+        "min_margin": round(float((best[:, 0] - best[:, 1]).min()), 5),
         "first_logits": [float(f"{value:.7g}") for value in out.logits[0][0, :8]],
     }
 

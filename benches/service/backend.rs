@@ -1,5 +1,6 @@
-//! What the service stands on: SQLite and the S3 server inside, or the PostgreSQL and the S3 server that
-//! `TEST_DATABASE_URL`, `TEST_S3_ENDPOINT_URL` and `AWS_*` name, as `tests/run --only services --keep` prints them.
+//! The database and the S3 server behind the service: SQLite and the embedded S3 server, or PostgreSQL and an external S3
+//! server. `TEST_DATABASE_URL`, `TEST_S3_ENDPOINT_URL` and `AWS_*` configure the latter; `tests/run --only services --keep`
+//! prints them.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use tempfile::TempDir;
 
-use crate::server::{cpu_of_family, parent_of};
+use crate::server::{cpu_with_children, parent_of};
 use crate::{Error, Result};
 
 const BUCKET: &str = "bench";
@@ -22,17 +23,17 @@ pub enum Backend {
 
 pub struct Postgres {
     options: PgConnectOptions,
-    /// The server's first process, whose children serve the connections.
+    /// The PID of the server's main process. Its children serve the connections.
     process: u32,
 }
 
 impl Backend {
-    /// Both, or one where the other is not set up.
+    /// Both back ends, or only the embedded one if `TEST_DATABASE_URL` is not set.
     pub async fn all() -> Result<Vec<Self>> {
         let mut backends = vec![Self::Embedded];
         match std::env::var("TEST_DATABASE_URL") {
             Ok(url) => backends.push(Self::postgres(&url).await?),
-            Err(_) => println!("TEST_DATABASE_URL is not set: without PostgreSQL"),
+            Err(_) => println!("TEST_DATABASE_URL is not set: skipping PostgreSQL"),
         }
         Ok(backends)
     }
@@ -53,29 +54,29 @@ impl Backend {
         }
     }
 
-    /// CPU time of the database server so far.
+    /// Total CPU time of the database server. SQLite runs in the service's process, so its time is zero here.
     pub fn database_cpu(&self) -> Result<Duration> {
         match self {
             Self::Embedded => Ok(Duration::ZERO),
-            Self::Postgres(postgres) => cpu_of_family(postgres.process),
+            Self::Postgres(postgres) => cpu_with_children(postgres.process),
         }
     }
 
-    /// The service's settings for a new, empty database and a bucket, and the directory that holds what is local.
+    /// Creates an empty database. Returns the service's data directory and its settings.
     pub async fn settings(&self, database: &str) -> Result<(TempDir, Vec<(&'static str, String)>)> {
         let folder = tempfile::tempdir()?;
         let mut settings = vec![("DATA_DIR", folder.path().display().to_string())];
         if let Self::Postgres(postgres) = self {
             postgres.create_database(database).await?;
             settings.push(("DATABASE_URL", postgres.url(database)));
-            settings.extend(storage().await?);
+            settings.extend(storage_settings().await?);
         }
         Ok((folder, settings))
     }
 }
 
 impl Postgres {
-    /// Without sqlx's own parameters, which other clients refuse.
+    /// Returns the URL without sqlx's own parameters, which other clients reject.
     pub fn url(&self, database: &str) -> String {
         let mut url = self.options.clone().database(database).to_url_lossy();
         url.set_query(None);
@@ -87,11 +88,11 @@ impl Postgres {
     }
 
     pub async fn create_database(&self, name: &str) -> Result<()> {
-        self.administer(&format!("drop database if exists {name} with (force)")).await?;
-        self.administer(&format!("create database {name}")).await
+        self.execute(&format!("drop database if exists {name} with (force)")).await?;
+        self.execute(&format!("create database {name}")).await
     }
 
-    pub async fn administer(&self, statement: &str) -> Result<()> {
+    pub async fn execute(&self, statement: &str) -> Result<()> {
         let mut connection = self.options.connect().await?;
         connection.execute(sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))).await?;
         Ok(connection.close().await?)
@@ -104,8 +105,8 @@ impl Postgres {
     }
 }
 
-/// The settings for the external S3 server, with the bucket made.
-async fn storage() -> Result<Vec<(&'static str, String)>> {
+/// Creates the bucket on the external S3 server. Returns the settings for both.
+async fn storage_settings() -> Result<Vec<(&'static str, String)>> {
     let mut settings = vec![("S3_BUCKET", BUCKET.to_owned())];
     for (from, to) in [
         ("TEST_S3_ENDPOINT_URL", "S3_ENDPOINT_URL"),
@@ -129,7 +130,7 @@ async fn storage() -> Result<Vec<(&'static str, String)>> {
     Ok(settings)
 }
 
-/// A database as the crate's own store opens it.
+/// The configuration for accessing a database through the crate's own store.
 pub fn db_config(location: Location) -> DbConfig {
     DbConfig { location, max_connections: 2, timeout: Duration::from_secs(600), statement_timeout: Duration::from_secs(600) }
 }

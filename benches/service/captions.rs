@@ -1,26 +1,26 @@
-//! What uploads notice of captions: a service that makes them all the time, by the model that `BENCH_CAPTION_MODEL` names, beside two
-//! that make none, of which the second shows how much of a difference is noise.
+//! The effect of captions on uploads: a service that constantly creates captions with the model in `BENCH_CAPTION_MODEL`,
+//! compared with two services that create none. The difference between those two is noise.
 //!
-//! The services take turns, and those whose turn it is not are stopped: a model at work would be measured in all of them.
+//! The services take turns. All others are stopped with SIGSTOP, because a running model would slow down every service.
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Result;
 use crate::backend::Backend;
 use crate::client::{Until, post_image};
+use crate::images;
 use crate::measure::{Series, number};
-use crate::pictures;
 use crate::server::Server;
 
 pub async fn run() -> Result<()> {
     let Ok(model) = std::env::var("BENCH_CAPTION_MODEL") else {
-        println!("BENCH_CAPTION_MODEL, the folder of a model, is not set: nothing is measured");
+        println!("BENCH_CAPTION_MODEL (the directory of a model) is not set: skipping");
         return Ok(());
     };
     let rounds = number("BENCH_ROUNDS", 9)?;
-    let requests: Vec<Vec<u8>> = pictures::all()?.iter().map(|picture| post_image(&picture.name, &picture.bytes)).collect();
+    let requests: Vec<Vec<u8>> = images::all()?.iter().map(|image| post_image(&image.name, &image.bytes)).collect();
     let mut contenders = Vec::new();
-    for name in ["without", "without, once more", "with captions"] {
+    for name in ["without captions", "control", "with captions"] {
         let backend = Backend::Embedded;
         let (folder, mut settings) = backend.settings("bench_captions").await?;
         if name == "with captions" {
@@ -28,8 +28,8 @@ pub async fn run() -> Result<()> {
         }
         contenders.push((name, Server::image_service(&settings)?, backend, folder));
     }
-    println!("{} pictures, each sent twice in each of {rounds} rounds", requests.len());
-    // To warm up, and so that there is always something left to caption.
+    println!("{} images, each uploaded twice in each of {rounds} rounds", requests.len());
+    // Warms up, and queues enough images to keep the model busy during the measurement.
     for (_, server, backend, _) in &contenders {
         Series::default().round(server, backend, 8, &requests, Until::Requests(2 * requests.len()))?;
         signal(server, Signal::STOP)?;
@@ -43,11 +43,11 @@ pub async fn run() -> Result<()> {
                 signal(server, Signal::STOP)?;
             }
         }
-        println!("\n{clients} clients\n{:20} {:>8} {:>10} {:>12} {:>12}", "", "/s", "median ms", "of without", "latency of");
-        for ((name, ..), one) in contenders.iter().zip(&series) {
-            let (rate, latency) = (one.per_second(), one.latency_ms());
-            let (rates, latencies) = (rate / series[0].per_second(), latency / series[0].latency_ms());
-            println!("{name:20} {rate:>8.1} {latency:>10.1} {rates:>12.3} {latencies:>12.3}");
+        println!("\n{clients} clients\n{:20} {:>8} {:>10} {:>12} {:>14}", "", "/s", "median ms", "rate ratio", "latency ratio");
+        for ((name, ..), own) in contenders.iter().zip(&series) {
+            let (rate, latency) = (own.per_second(), own.latency_ms());
+            let (rate_ratio, latency_ratio) = (rate / series[0].per_second(), latency / series[0].latency_ms());
+            println!("{name:20} {rate:>8.1} {latency:>10.1} {rate_ratio:>12.3} {latency_ratio:>14.3}");
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! A client that costs little beside the server: blocking HTTP/1.1 on connections that are kept open, a thread each.
+//! A client that uses little CPU: blocking HTTP/1.1 over keep-alive connections, with one thread per connection.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -38,7 +38,7 @@ impl Connection {
                 None => break,
             }
         }
-        let mut body = vec![0; length.ok_or("an answer without content-length")?];
+        let mut body = vec![0; length.ok_or("the response has no content-length")?];
         self.0.read_exact(&mut body)?;
         Ok(Response { status, body })
     }
@@ -48,7 +48,7 @@ pub fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n").into_bytes()
 }
 
-/// By a user, as a gateway would say.
+/// A request by `user`, as an authenticating gateway forwards it.
 pub fn get_as(user: &str, path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: bench\r\nx-user-id: {user}\r\n\r\n").into_bytes()
 }
@@ -59,11 +59,11 @@ pub fn post_json(path: &str, body: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-/// An upload, as `curl -F` would send it.
+/// An upload, as `curl -F` sends it.
 pub fn post_image(file_name: &str, file: &[u8]) -> Vec<u8> {
     let boundary = "----------------bench-5f1d7c";
     let mut body = Vec::with_capacity(file.len() + 600);
-    for (name, value) in [("user_id", "bench"), ("title", "A picture of the benchmark"), ("tags", "sea,sun")] {
+    for (name, value) in [("user_id", "bench"), ("title", "An image for the benchmark"), ("tags", "sea,sun")] {
         let part = format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
         body.extend(part.as_bytes());
     }
@@ -81,57 +81,58 @@ pub fn post_image(file_name: &str, file: &[u8]) -> Vec<u8> {
     [head.into_bytes(), body].concat()
 }
 
-/// How much a load is.
+/// When to stop sending requests.
 #[derive(Clone, Copy)]
 pub enum Until {
     Requests(usize),
     Elapsed(Duration),
 }
 
-/// What came of a load.
+/// The result of [`closed_loop`].
 #[derive(Default)]
 pub struct Load {
-    /// Answers with status 200.
-    pub done: usize,
+    /// Responses with status 200.
+    pub succeeded: usize,
     pub elapsed: Duration,
-    /// From the first byte of a request to the last of its answer, of all that were answered.
+    /// From the start of sending each request to the last byte of its response, whatever its status.
     pub latencies: Vec<Duration>,
-    pub others: BTreeMap<u16, usize>,
+    /// The number of responses with each other status.
+    pub failed: BTreeMap<u16, usize>,
 }
 
-/// Sends the requests in turn, over and over, each connection its next one as soon as it has its answer.
+/// Cycles through the requests. Each connection sends its next request as soon as it has received a response.
 pub fn closed_loop(address: SocketAddr, connections: usize, requests: &[Vec<u8>], until: Until) -> Result<Load> {
     let open = (0..connections).map(|_| Connection::open(address)).collect::<Result<Vec<_>>>()?;
     let (next, started) = (AtomicUsize::new(0), Instant::now());
-    let goes_on = |number: usize| match until {
+    let should_continue = |number: usize| match until {
         Until::Requests(count) => number < count,
         Until::Elapsed(duration) => started.elapsed() < duration,
     };
     let client = |mut connection: Connection| -> Result<(BTreeMap<u16, usize>, Vec<Duration>)> {
-        let (mut answers, mut latencies) = (BTreeMap::new(), Vec::new());
+        let (mut statuses, mut latencies) = (BTreeMap::new(), Vec::new());
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            if !goes_on(number) {
-                return Ok((answers, latencies));
+            if !should_continue(number) {
+                return Ok((statuses, latencies));
             }
             let sent = Instant::now();
             let status = connection.send(&requests[number % requests.len()])?.status;
             latencies.push(sent.elapsed());
-            *answers.entry(status).or_default() += 1;
+            *statuses.entry(status).or_default() += 1;
         }
     };
-    let answers = std::thread::scope(|scope| {
+    let results = std::thread::scope(|scope| {
         let clients: Vec<_> = open.into_iter().map(|connection| scope.spawn(|| client(connection))).collect();
         clients.into_iter().map(|client| client.join().map_err(|_| "a client panicked")?).collect::<Result<Vec<_>>>()
     })?;
     let mut load = Load { elapsed: started.elapsed(), ..Load::default() };
-    for (answers, latencies) in answers {
+    for (statuses, latencies) in results {
         load.latencies.extend(latencies);
-        for (status, count) in answers {
+        for (status, count) in statuses {
             if status == 200 {
-                load.done += count;
+                load.succeeded += count;
             } else {
-                *load.others.entry(status).or_default() += count;
+                *load.failed.entry(status).or_default() += count;
             }
         }
     }

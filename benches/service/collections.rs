@@ -1,8 +1,8 @@
-//! Does a page of a collection of 100 000 images cost the same as one of ten?
+//! Does a page of a collection of 100 000 images cost the same as a page of a collection of ten?
 //!
-//! One service on one database, which has collections of all sizes. They take turns at every page, and each is compared with that of
-//! the collection of ten, which shows ten images, and with the first page of a larger one, which shows twenty as the others do: by
-//! the page's CPU, and by answers a second.
+//! One service has collections of all sizes in one database, and the benchmark requests their pages in turns. It compares the
+//! CPU per page and the responses per second with the only page of the smallest collection, which has ten images, and with the
+//! first page of the next larger one, which has twenty images like all other pages.
 
 use std::time::Duration;
 
@@ -17,33 +17,33 @@ use image_service::store::{self, Db};
 use crate::Result;
 use crate::backend::{Backend, db_config};
 use crate::client::{Connection, Until, get, get_as};
-use crate::fill::{BUSY_USER, filled, image};
+use crate::fill::{BUSY_USER, filled_database, image};
 use crate::measure::{Series, number};
 use crate::server::Server;
 
-/// Images of the database, all of which are in the largest collection.
+/// Images in the database. All of them are in the largest collection.
 const ROWS: u64 = 100_000;
 const SIZES: [u64; 3] = [10, 1_000, 100_000];
 const LIMIT: u64 = 20;
-/// Images that are added in one transaction.
-const TOGETHER: usize = 500;
+/// Images added per transaction.
+const BATCH: usize = 500;
 const CONNECTIONS: usize = 4;
 
-/// The collections' owner: anybody who has images of their own, so that the private part is looked through, too.
+/// The owner of the collections. It has uploaded images, so that its requests also search for private images.
 const OWNER: &str = BUSY_USER;
 
 pub async fn run() -> Result<()> {
     let (rounds, millis) = (number("BENCH_ROUNDS", 7)?, number("BENCH_MILLIS", 300)?);
     for backend in Backend::all().await? {
-        let (settings, location) = filled(&backend, ROWS).await?;
-        collected(location).await?;
+        let (settings, location) = filled_database(&backend, ROWS).await?;
+        create_collections(location).await?;
         let server = Server::image_service(&settings)?;
         println!("\n{}, pages of {LIMIT}, {CONNECTIONS} connections, {rounds} rounds", backend.name());
         println!(
-            "{:36} {:>7} {:>12} {:>16}  CPU (rate) against the page of the collection of {}, and against a page of {LIMIT}",
+            "{:36} {:>7} {:>12} {:>16}  CPU (time) compared with the page of the collection of {}, and with a page of {LIMIT}",
             "page", "images", "/s", "µs CPU", SIZES[0]
         );
-        for list in [List::Owners, List::Public] {
+        for list in [List::Owner, List::Public] {
             let mut pages = Vec::new();
             for size in SIZES {
                 pages.extend(list.pages(&server, size)?);
@@ -61,7 +61,7 @@ pub async fn run() -> Result<()> {
     Ok(())
 }
 
-/// A page to ask for.
+/// A page to request.
 struct Page {
     name: String,
     size: u64,
@@ -71,8 +71,8 @@ struct Page {
 #[derive(Clone, Copy)]
 enum List {
     /// `GET /collections/{name}/images`, by the owner.
-    Owners,
-    /// `GET /c/{name}`, by anybody.
+    Owner,
+    /// `GET /c/{name}`, by an anonymous caller.
     Public,
 }
 
@@ -80,41 +80,41 @@ impl List {
     fn request(self, size: u64, limit: u64, token: &str) -> Vec<u8> {
         let name = name_of(size);
         match self {
-            Self::Owners => get_as(OWNER, &format!("/collections/{name}/images?limit={limit}{token}")),
+            Self::Owner => get_as(OWNER, &format!("/collections/{name}/images?limit={limit}{token}")),
             Self::Public => get(&format!("/c/{name}?limit={limit}{token}")),
         }
     }
 
-    /// The first page, one from the middle, and the last; of a collection that has only one, that one. Tokens are those that the
-    /// service gives, so the collection is walked once, and seen to be whole.
+    /// Returns the first, a middle and the last page, or the only page of a small collection. Getting their tokens from the
+    /// service requires paging through the whole collection, which also verifies that it is complete.
     fn pages(self, server: &Server, size: u64) -> Result<Vec<Page>> {
         let mut connection = Connection::open(server.address)?;
-        // In large strides to where the middle and the last page begin, both of which are a multiple of a page from the start.
+        // Large pages save requests, but must end where the middle and the last page begin.
         let (middle, last) = (size / 2 / LIMIT * LIMIT, size.saturating_sub(1) / LIMIT * LIMIT);
-        let (mut place, mut token) = (0, String::new());
+        let (mut position, mut token) = (0, String::new());
         let mut tokens = vec![("first", String::new())];
-        while place < size {
-            let stop = [middle, last, size].into_iter().filter(|stop| *stop > place).min().unwrap_or(size);
-            let limit = (stop - place).min(100);
-            let answer = connection.send(&self.request(size, limit, &token))?;
-            let page: serde_json::Value = serde_json::from_slice(&answer.body)?;
+        while position < size {
+            let stop = [middle, last, size].into_iter().filter(|stop| *stop > position).min().unwrap_or(size);
+            let limit = (stop - position).min(100);
+            let response = connection.send(&self.request(size, limit, &token))?;
+            let page: serde_json::Value = serde_json::from_slice(&response.body)?;
             if page["images"].as_array().map_or(0, |images| images.len() as u64) != limit {
-                return Err(format!("a page of the collection of {size} at {place} is not full").into());
+                return Err(format!("a page of the collection of {size} images at {position} is not full").into());
             }
-            place += limit;
+            position += limit;
             match page["next_page_token"].as_str() {
                 Some(next) => token = format!("&page_token={next}"),
-                None if place == size => break,
-                None => return Err(format!("the collection of {size} ends at {place}").into()),
+                None if position == size => break,
+                None => return Err(format!("the collection of {size} images ends at {position}").into()),
             }
             for (name, start) in [("middle", middle), ("last", last)] {
-                if start == place {
+                if start == position {
                     tokens.push((name, token.clone()));
                 }
             }
         }
         let list = match self {
-            Self::Owners => "GET /collections/{name}/images",
+            Self::Owner => "GET /collections/{name}/images",
             Self::Public => "GET /c/{name}",
         };
         let page = |(name, token): (&str, String)| Page {
@@ -127,12 +127,12 @@ impl List {
 }
 
 fn print(pages: &[Page], series: &[Series]) -> Result<()> {
-    // The first is that of the smallest collection, which has no others; the next one shows as many images as those after it.
+    // The smallest collection has only one page. The next page is the first that has `LIMIT` images.
     let [smallest, full, ..] = series else { return Err("no pages".into()) };
     for (page, series) in pages.iter().zip(series) {
-        let refused = if series.refused() > 0 { format!("  {} not answered with 200", series.refused()) } else { String::new() };
+        let failed = if series.failed() > 0 { format!("  {} failed", series.failed()) } else { String::new() };
         println!(
-            "{:36} {:>7} {:>12.0} {:>16}  {:.2} ({:.2})  {:.2} ({:.2}){refused}",
+            "{:36} {:>7} {:>12.0} {:>16}  {:.2} ({:.2})  {:.2} ({:.2}){failed}",
             page.name,
             page.size,
             series.per_second(),
@@ -150,45 +150,47 @@ fn name_of(size: u64) -> String {
     format!("bench-{size}")
 }
 
-/// Puts collections of all sizes into a database, as that many requests would have, if they are not there yet.
-async fn collected(location: Location) -> Result<()> {
+/// Creates the missing collections, with the same rows as if every image had been added by a request.
+async fn create_collections(location: Location) -> Result<()> {
     let db = Db::open(&db_config(location)).await?;
-    // It may have been filled by a version without collections.
+    // A reused database may have been filled by a version without collections.
     store::database::migrate::run(&db).await?;
     for size in SIZES {
         let name = CollectionName::parse(&name_of(size))?;
         if store::sharing::collections::find(&db, &name).await?.is_none() {
-            println!("making a collection of {size} images");
-            fill(&db, name, size).await?;
+            println!("creating a collection of {size} images");
+            create_collection(&db, name, size).await?;
         }
     }
     for kind in [CounterKind::Collection, CounterKind::UserCollections] {
         if !store::images::counters::differences(&db, kind).await?.is_empty() {
-            return Err(format!("counters of the kind {} are wrong", kind.name()).into());
+            return Err(format!("`{}` counters are wrong", kind.name()).into());
         }
     }
     db.close().await;
     Ok(())
 }
 
-/// In many transactions: PostgreSQL keeps every version of a row that one of them has changed, and the collection's own is changed for
-/// each image. What is in it is spread evenly over the database, and added in another order than that of uploading. One that was
-/// left half filled is noticed when it is walked.
-async fn fill(db: &Db, name: CollectionName, size: u64) -> Result<()> {
+/// Creates a collection of images that are spread evenly over the database, added in a different order than they were uploaded.
+///
+/// It uses many transactions: every added image updates the collection's own row, and PostgreSQL keeps each version of the row
+/// until its transaction ends. If the benchmark is interrupted here, `List::pages` reports the incomplete collection in the next
+/// run.
+async fn create_collection(db: &Db, name: CollectionName, size: u64) -> Result<()> {
     let clock = SystemClock;
     let owner = UserId::parse(OWNER)?;
     let id = CollectionId::new(&clock);
     let collection = Collection { id, name, user_id: owner.clone(), visibility: Visibility::Public, updated_at: clock.now() };
     let mut tx = db.begin().await?;
     if !store::sharing::collections::insert(&mut tx, &collection).await? {
-        return Err("another has made the collection".into());
+        return Err("the collection already exists".into());
     }
     store::images::counters::add_in_slot(&mut tx, 0, [(Counter::user_collections(&owner), 1)]);
     tx.commit().await?;
-    for first in (0..size).step_by(TOGETHER) {
+    for first in (0..size).step_by(BATCH) {
         let mut tx = db.begin().await?;
-        for number in first..size.min(first + TOGETHER as u64) {
-            // Coprime to every size, so that each image comes once.
+        for number in first..size.min(first + BATCH as u64) {
+            // The factor is coprime to every size, so that each image is added once.
             let number = number * 7_919 % size * (ROWS / size);
             let image = image(number, ROWS)?;
             if !store::sharing::collection_items::insert(&mut tx, id, &image, clock.now()).await? {

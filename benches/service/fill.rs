@@ -1,9 +1,9 @@
-//! Databases with many images, filled by SQL as that many uploads would have left them.
+//! Databases with many images, filled by SQL with the same rows that real uploads create.
 //!
-//! What grows with the number of images is the number of users (one for a hundred images) and the images of each tag and
-//! day. The shares stay, so that every list of the benchmark is longer than a page at any size: the busiest user has a
-//! fifth of the images, the tag `sea` is on 30%, the tag `tag-0` on about 19%, the images are of 30 days in even steps.
-//! The other users and the 1000 other tags are skewed: few are on many images, many on few.
+//! The number of users (one per hundred images) and the number of images per tag and day grow with the database. The
+//! proportions stay the same, so that every list in the benchmark is longer than a page at any size: the busiest user has a
+//! fifth of the images, 30% have the tag `sea`, about 19% have the tag `tag-0`, and the uploads are spread evenly over 30
+//! days. The other users and the 1000 other tags are skewed: a few have many images, and most have few.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,11 +27,11 @@ use crate::random::Random;
 
 pub const BUSY_USER: &str = "user-0";
 pub const DAYS: u64 = 30;
-/// 2026-01-01 in UTC, in milliseconds.
+/// 2026-01-01 00:00 UTC, in milliseconds since the Unix epoch.
 const START: u64 = 1_767_225_600_000;
 
-/// The settings that serve a database of `rows` images, and where that is. One of an earlier run is used again.
-pub async fn filled(backend: &Backend, rows: u64) -> Result<(Vec<(&'static str, String)>, Location)> {
+/// Returns the settings to serve a database of `rows` images, and its location. Reuses the database of an earlier run.
+pub async fn filled_database(backend: &Backend, rows: u64) -> Result<(Vec<(&'static str, String)>, Location)> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("listing-{rows}"));
     let data_dir = ("DATA_DIR", folder.display().to_string());
     match backend {
@@ -56,13 +56,13 @@ async fn sqlite(folder: &Path, rows: u64) -> Result<PathBuf> {
     if unfinished.exists() {
         std::fs::remove_file(&unfinished)?;
     }
-    prepare(Location::Sqlite(unfinished.clone())).await?;
+    migrate(Location::Sqlite(unfinished.clone())).await?;
     let options = SqliteConnectOptions::new().filename(&unfinished).foreign_keys(false).pragma("cache_size", "-500000");
     let options = options.journal_mode(SqliteJournalMode::Off).synchronous(SqliteSynchronous::Off);
     let mut target = Target::Sqlite(options.connect().await?);
     fill(&mut target, rows).await?;
     target.close().await?;
-    check(Location::Sqlite(unfinished.clone())).await?;
+    check_counters(Location::Sqlite(unfinished.clone())).await?;
     std::fs::rename(unfinished, &file)?;
     Ok(file)
 }
@@ -74,31 +74,31 @@ async fn postgres(server: &Postgres, rows: u64) -> Result<String> {
     }
     println!("filling PostgreSQL with {rows} images");
     server.create_database(&unfinished).await?;
-    prepare(Location::Postgres(server.url(&unfinished))).await?;
+    migrate(Location::Postgres(server.url(&unfinished))).await?;
     let mut target = Target::Postgres(server.options(&unfinished).connect().await?);
     fill(&mut target, rows).await?;
-    // As autovacuum would, in its own time.
+    // Autovacuum would do this at an unpredictable time.
     target.execute("vacuum analyze".to_owned()).await?;
     target.close().await?;
-    check(Location::Postgres(server.url(&unfinished))).await?;
-    server.administer(&format!("alter database {unfinished} rename to {name}")).await?;
+    check_counters(Location::Postgres(server.url(&unfinished))).await?;
+    server.execute(&format!("alter database {unfinished} rename to {name}")).await?;
     Ok(server.url(&name))
 }
 
-async fn prepare(location: Location) -> Result<()> {
+async fn migrate(location: Location) -> Result<()> {
     let db = Db::open(&db_config(location)).await?;
     store::database::migrate::run(&db).await?;
     db.close().await;
     Ok(())
 }
 
-/// What `doctor` says of the counters.
-async fn check(location: Location) -> Result<()> {
+/// Checks the counters with `doctor`'s queries.
+async fn check_counters(location: Location) -> Result<()> {
     let db = Db::open(&db_config(location)).await?;
     for kind in [CounterKind::All, CounterKind::User, CounterKind::Tag, CounterKind::UserTag] {
         let wrong = store::images::counters::differences(&db, kind).await?;
         if !wrong.is_empty() {
-            return Err(format!("{} counters of the kind {} are wrong", wrong.len(), kind.name()).into());
+            return Err(format!("{} `{}` counters are wrong", wrong.len(), kind.name()).into());
         }
     }
     db.close().await;
@@ -143,7 +143,7 @@ impl Target {
     }
 }
 
-/// Images in one statement.
+/// Images per statement.
 const BATCH: u64 = 500;
 
 async fn fill(target: &mut Target, rows: u64) -> Result<()> {
@@ -153,8 +153,8 @@ async fn fill(target: &mut Target, rows: u64) -> Result<()> {
         let (mut images, mut tags) = (Vec::new(), Vec::new());
         for number in first..rows.min(first + BATCH) {
             let image = image(number, rows)?;
-            for (counter, number) in Counter::of_live(&image) {
-                *counters.entry((counter, Counter::slot(image.id))).or_default() += number;
+            for (counter, count) in Counter::of_live(&image) {
+                *counters.entry((counter, Counter::slot(image.id))).or_default() += count;
             }
             let id = target.id(image.id);
             tags.extend(image.tags.iter().map(|tag| format!("('{tag}', '{}', {id})", image.user_id)));
@@ -186,7 +186,7 @@ fn image_values(target: &Target, image: &Image) -> String {
     let colors = r##"["#4f6d7a","#c0d6df","#eaeaea","#dd6e42","#e8dab2"]"##;
     let metadata = r#"{"created_at":"2025-12-24T18:19:50","modified_at":null,"camera":"Camera Maker One","orientation":1,"has_alpha":false,"animated":false,"frames":1}"#;
     format!(
-        "({}, '{}', 'A picture with a title as people write it', null, '{}', '{}', {}, 'jpeg', 4000, 3000, {}, '{thumbnails}', \
+        "({}, '{}', 'An image with a title of realistic length', null, '{}', '{}', {}, 'jpeg', 4000, 3000, {}, '{thumbnails}', \
          '{colors}', {}, '{metadata}', 21000, '{}', null)",
         target.id(image.id),
         image.user_id,
@@ -199,7 +199,7 @@ fn image_values(target: &Target, image: &Image) -> String {
     )
 }
 
-/// The number-th of `rows` images, from the oldest.
+/// The image at index `number` of `rows` images, oldest first.
 pub fn image(number: u64, rows: u64) -> Result<Image> {
     let mut random = Random::new(number);
     let id = id(number, rows, &mut random);
@@ -251,7 +251,7 @@ fn tags(random: &mut Random) -> Result<Vec<Tag>> {
     Ok(names.iter().map(|name| Tag::parse(name)).collect::<std::result::Result<_, _>>()?)
 }
 
-/// The day of the year 2026 with this number, from 1.
+/// The date of a day in 2026; `number` is 1 for 1 January.
 pub fn day(number: u64) -> String {
     let millis = i64::try_from(START + (number - 1) * 86_400_000).unwrap_or_default();
     DateTime::from_timestamp_millis(millis).unwrap_or_default().format("%Y-%m-%d").to_string()

@@ -1,4 +1,4 @@
-//! Public links: files of nearly 10 MB to 64 clients, beside nginx that serves the same files from its disk.
+//! Public links: 64 clients download files of about 10 MB from the service and from nginx.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -10,12 +10,12 @@ use crate::backend::Backend;
 use crate::client::{Connection, Until, closed_loop, get, post_image};
 use crate::measure::{median, number};
 use crate::random::Random;
-use crate::server::{Server, cpu_of_family};
+use crate::server::{Server, cpu_with_children};
 
 const CLIENTS: usize = 64;
 const FILES: u64 = 8;
 
-/// Noise, which does not get smaller: 1800 × 1800 × 3 bytes.
+/// The side of a file's image in pixels: 1800 × 1800 × 3 bytes of noise, which is incompressible.
 const SIDE: u32 = 1800;
 
 pub async fn run() -> Result<()> {
@@ -25,10 +25,10 @@ pub async fn run() -> Result<()> {
     let nginx = Nginx::start(&files)?;
     for backend in Backend::all().await? {
         let (_folder, settings) = backend.settings("bench_links").await?;
-        let uploading = Server::image_service(&settings)?;
-        let links = files.iter().map(|file| store(&uploading, file)).collect::<Result<Vec<_>>>()?;
-        // Another process, whose memory knows nothing of the uploads.
-        drop(uploading);
+        let uploader = Server::image_service(&settings)?;
+        let links = files.iter().map(|file| upload(&uploader, file)).collect::<Result<Vec<_>>>()?;
+        // Measures a new process, so that its memory does not include the uploads.
+        drop(uploader);
         let server = Server::image_service(&settings)?;
         let resident = server.memory_mib()?;
         let mut series: [(&str, Series); 2] = [("image-service", Series::default()), ("nginx", Series::default())];
@@ -36,16 +36,16 @@ pub async fn run() -> Result<()> {
             let cpu = || Ok(server.cpu()? + backend.database_cpu()?);
             series[0].1.round(server.address, &links, until, cpu)?;
             if let Some(nginx) = &nginx {
-                series[1].1.round(nginx.server.address, &nginx.requests(), until, || cpu_of_family(nginx.server.id()))?;
+                series[1].1.round(nginx.server.address, &nginx.requests(), until, || cpu_with_children(nginx.server.id()))?;
             }
         }
         println!("\n{}, {CLIENTS} clients, files of {:.1} MB, {rounds} rounds", backend.name(), files[0].len() as f64 / 1e6);
-        for (name, series) in series.iter().filter(|(_, series)| series.done > 0) {
+        for (name, series) in series.iter().filter(|(_, series)| series.succeeded > 0) {
             let megabytes = median(&series.per_second) * files[0].len() as f64 / 1e6;
-            let cpu_ms = series.cpu.as_secs_f64() * 1e3 / series.done as f64;
-            println!("{name:16} {megabytes:>8.0} MB/s {cpu_ms:>8.2} ms of CPU a file");
+            let cpu_ms = series.cpu.as_secs_f64() * 1e3 / series.succeeded as f64;
+            println!("{name:16} {megabytes:>8.0} MB/s {cpu_ms:>8.2} ms of CPU per file");
         }
-        println!("memory: {resident:.0} MiB before, {:.0} MiB at the most", server.peak_memory_mib()?);
+        println!("memory: {resident:.0} MiB before, peak {:.0} MiB", server.peak_memory_mib()?);
     }
     nginx.map_or(Ok(()), |nginx| nginx.stop())
 }
@@ -53,7 +53,7 @@ pub async fn run() -> Result<()> {
 #[derive(Default)]
 struct Series {
     per_second: Vec<f64>,
-    done: usize,
+    succeeded: usize,
     cpu: Duration,
 }
 
@@ -68,8 +68,8 @@ impl Series {
         let before = cpu()?;
         let load = closed_loop(address, CLIENTS, requests, until)?;
         self.cpu += cpu()? - before;
-        self.per_second.push(load.done as f64 / load.elapsed.as_secs_f64());
-        self.done += load.done;
+        self.per_second.push(load.succeeded as f64 / load.elapsed.as_secs_f64());
+        self.succeeded += load.succeeded;
         Ok(())
     }
 }
@@ -85,15 +85,15 @@ fn noise(seed: u64) -> Result<Vec<u8>> {
     Ok(file)
 }
 
-/// Uploads a file; the request for its public link.
-fn store(server: &Server, file: &[u8]) -> Result<Vec<u8>> {
-    let answer = Connection::open(server.address)?.send(&post_image("noise.png", file))?;
-    let answer: serde_json::Value = serde_json::from_slice(&answer.body)?;
-    let id = answer["image_id"].as_str().ok_or_else(|| format!("not stored: {answer}"))?;
+/// Uploads a file. Returns the request for its public link.
+fn upload(server: &Server, file: &[u8]) -> Result<Vec<u8>> {
+    let response = Connection::open(server.address)?.send(&post_image("noise.png", file))?;
+    let image: serde_json::Value = serde_json::from_slice(&response.body)?;
+    let id = image["image_id"].as_str().ok_or_else(|| format!("the upload was rejected: {image}"))?;
     Ok(get(&format!("/i/{id}")))
 }
 
-/// The same files behind nginx, as Debian sets it up: a worker a core, sendfile.
+/// nginx serving the same files from disk, with Debian's settings: one worker per core, and sendfile.
 struct Nginx {
     server: Server,
     folder: tempfile::TempDir,
@@ -102,7 +102,7 @@ struct Nginx {
 impl Nginx {
     fn start(files: &[Vec<u8>]) -> Result<Option<Self>> {
         if Command::new("nginx").arg("-v").output().is_err() {
-            println!("there is no nginx: without the peer");
+            println!("nginx is not installed: skipping it");
             return Ok(None);
         }
         let folder = tempfile::tempdir()?;
@@ -117,7 +117,7 @@ impl Nginx {
         Ok(Some(Self { server: Server::program(&mut command, address, "/0.png")?, folder }))
     }
 
-    /// By its own command: its workers outlive a first process that is killed.
+    /// Uses nginx's own command, because killing the master process would leave its workers running.
     fn stop(&self) -> Result<()> {
         let config = self.folder.path().join("nginx.conf");
         Command::new("nginx").arg("-c").arg(config).args(["-e", "stderr", "-s", "stop"]).status()?;

@@ -1,6 +1,6 @@
-//! Does a page of a list cost the same at 1000 images and at a million?
+//! Does a page of a list cost the same with 1000 images and with a million?
 //!
-//! For each database three services run side by side on databases of different sizes, and take turns at every list.
+//! For each back end, one service per database size runs at the same time. For every list, they are measured in turns.
 
 use chrono::{DateTime, Utc};
 use image_service::http::request::fields::{range_end, range_start};
@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::Result;
 use crate::backend::{Backend, db_config};
 use crate::client::{Connection, Until, get};
-use crate::fill::{BUSY_USER, DAYS, day, filled, image};
+use crate::fill::{BUSY_USER, DAYS, day, filled_database, image};
 use crate::measure::{Series, number};
 use crate::server::Server;
 
@@ -27,26 +27,26 @@ pub async fn run() -> Result<()> {
     let sizes = sizes()?;
     let (rounds, millis) = (number("BENCH_ROUNDS", 7)?, number("BENCH_MILLIS", 300)?);
     for backend in Backend::all().await? {
-        let mut worlds = Vec::new();
+        let mut instances = Vec::new();
         for &rows in &sizes {
-            let (settings, location) = filled(&backend, rows).await?;
-            worlds.push(World { rows, server: Server::image_service(&settings)?, location });
+            let (settings, location) = filled_database(&backend, rows).await?;
+            instances.push(Instance { rows, server: Server::image_service(&settings)?, location });
         }
         println!("\n{}, pages of {LIMIT}, {CONNECTIONS} connections, {rounds} rounds", backend.name());
-        heading(&sizes);
+        print_header(&sizes);
         for list in lists() {
             let mut all_requests = Vec::new();
-            for world in &worlds {
-                let requests = world.requests(&list)?;
-                world.check(&list, &requests).await?;
+            for instance in &instances {
+                let requests = instance.requests(&list)?;
+                instance.check(&list, &requests).await?;
                 all_requests.push(requests);
             }
-            let mut series: Vec<Series> = worlds.iter().map(|_| Series::default()).collect();
+            let mut series: Vec<Series> = instances.iter().map(|_| Series::default()).collect();
             for _ in 0..rounds {
-                for ((world, requests), series) in worlds.iter().zip(&all_requests).zip(&mut series) {
+                for ((instance, requests), series) in instances.iter().zip(&all_requests).zip(&mut series) {
                     let until = Until::Elapsed(Duration::from_millis(millis as u64));
                     let encoded: Vec<Vec<u8>> = requests.iter().map(|request| get(&request.path)).collect();
-                    series.round(&world.server, &backend, CONNECTIONS, &encoded, until)?;
+                    series.round(&instance.server, &backend, CONNECTIONS, &encoded, until)?;
                 }
             }
             print(&list, &series)?;
@@ -60,18 +60,18 @@ fn sizes() -> Result<Vec<u64>> {
     text.split(',').map(|size| Ok(size.trim().parse()?)).collect()
 }
 
-/// A service on a database of some size.
-struct World {
+/// A service with a database of `rows` images.
+struct Instance {
     rows: u64,
     server: Server,
     location: Location,
 }
 
-/// A kind of list: its filters, and from which part of the images its pages are taken.
+/// A list to measure: its filters, and where its pages start.
 struct List {
     name: &'static str,
     filters: Vec<Filter>,
-    /// Pages begin at this share of the images, from the newest; `None` is the first page.
+    /// Pages start after this fraction of all images, newest first. `None` is the first page.
     depth: Option<f64>,
 }
 
@@ -108,17 +108,17 @@ fn lists() -> Vec<List> {
         list("tag, deep", vec![tag()], Some(0.45)),
         list("user and tag", vec![user_and_tag()], None),
         list("user and tag, deep", vec![user_and_tag()], Some(0.45)),
-        list("a day", each_day(|day| (Some(day.clone()), Some(day))), None),
-        list("from a day on", each_day(|day| (Some(day), None)), None),
-        list("until a day", each_day(|day| (None, Some(day))), None),
-        list("from a moment on *", each_day(|day| (Some(format!("{day}T09:00:00Z")), None)), None),
+        list("one day", each_day(|day| (Some(day.clone()), Some(day))), None),
+        list("start_date", each_day(|day| (Some(day), None)), None),
+        list("end_date", each_day(|day| (None, Some(day))), None),
+        list("start_date with time *", each_day(|day| (Some(format!("{day}T09:00:00Z")), None)), None),
         list("two tags *", vec![two_tags()], None),
-        list("user, from a day on *", vec![Filter { start: Some(day(15)), ..user() }], None),
+        list("user, start_date *", vec![Filter { start: Some(day(15)), ..user() }], None),
     ]
 }
 
-impl World {
-    /// Pages of a list: one for each of its filters, or several places of a deep one.
+impl Instance {
+    /// Returns the requests for a list: the first page for each filter, or 20 different pages if the list is deep.
     fn requests(&self, list: &List) -> Result<Vec<Request>> {
         let mut requests = Vec::new();
         for filter in &list.filters {
@@ -127,9 +127,9 @@ impl World {
             match list.depth {
                 None => requests.push(Request { path: filter.path(None), filter: filter_model }),
                 Some(depth) => {
-                    for place in 0..20 {
-                        let share = 1.0 - depth - f64::from(place) * 0.002;
-                        let last = image((self.rows as f64 * share) as u64, self.rows)?.id;
+                    for step in 0..20 {
+                        let fraction = 1.0 - depth - f64::from(step) * 0.002;
+                        let last = image((self.rows as f64 * fraction) as u64, self.rows)?.id;
                         let path = filter.path(Some(PageToken { last: last.uuid() }.encode(&fingerprint)));
                         requests.push(Request { path, filter: filter.model()? });
                     }
@@ -139,18 +139,20 @@ impl World {
         Ok(requests)
     }
 
-    /// Every page is full, and `total_count` is what SQL counts.
+    /// Checks that pages are full and that `total_count` matches a plain SQL count.
     async fn check(&self, list: &List, requests: &[Request]) -> Result<()> {
         let db = Db::open(&db_config(self.location.clone())).await?;
         let mut connection = Connection::open(self.server.address)?;
         for request in requests.iter().step_by(requests.len().div_ceil(3)) {
-            let answer = connection.send(&get(&request.path))?;
-            let page: serde_json::Value = serde_json::from_slice(&answer.body)?;
-            let (counted, _) = store::images::lists::count(&db, &request.filter, &Part::Public, &[Counter::all()]).await?;
-            let shown = page["images"].as_array().map_or(0, Vec::len);
-            if page["total_count"] != counted || shown != LIMIT {
-                let said = &page["total_count"];
-                return Err(format!("{}: {shown} images, total_count {said}, but there are {counted}", list.name).into());
+            let response = connection.send(&get(&request.path))?;
+            let page: serde_json::Value = serde_json::from_slice(&response.body)?;
+            let (count, _) = store::images::lists::count(&db, &request.filter, &Part::Public, &[Counter::all()]).await?;
+            let page_size = page["images"].as_array().map_or(0, Vec::len);
+            let total_count = &page["total_count"];
+            if *total_count != count || page_size != LIMIT {
+                return Err(
+                    format!("{}: {page_size} images, total_count {total_count}, but SQL counts {count}", list.name).into()
+                );
             }
         }
         db.close().await;
@@ -160,8 +162,8 @@ impl World {
 
 impl Filter {
     fn model(&self) -> Result<ImageFilter> {
-        let time = |text: &Option<String>, read: fn(&str) -> std::result::Result<DateTime<Utc>, String>| {
-            text.as_deref().map(read).transpose()
+        let time = |text: &Option<String>, parse: fn(&str) -> std::result::Result<DateTime<Utc>, String>| {
+            text.as_deref().map(parse).transpose()
         };
         Ok(ImageFilter {
             user_id: self.user.map(UserId::parse).transpose()?,
@@ -174,19 +176,19 @@ impl Filter {
 
     fn path(&self, token: Option<String>) -> String {
         let tags = (!self.tags.is_empty()).then(|| self.tags.join(","));
-        let parts = [
+        let parameters = [
             ("user_id", self.user.map(str::to_owned)),
             ("tags", tags),
             ("start_date", self.start.clone()),
             ("end_date", self.end.clone()),
             ("page_token", token),
         ];
-        let given = parts.into_iter().filter_map(|(name, value)| Some(format!("&{name}={}", value?)));
-        format!("/images?limit={LIMIT}{}", given.collect::<String>())
+        let query = parameters.into_iter().filter_map(|(name, value)| Some(format!("&{name}={}", value?)));
+        format!("/images?limit={LIMIT}{}", query.collect::<String>())
     }
 }
 
-fn heading(sizes: &[u64]) {
+fn print_header(sizes: &[u64]) {
     print!("{:24}", "list");
     for size in sizes {
         print!(" {:>12}", format!("{size}: /s"));
@@ -194,7 +196,7 @@ fn heading(sizes: &[u64]) {
     for size in sizes {
         print!(" {:>20}", format!("{size}: µs CPU"));
     }
-    println!("  against the smallest: CPU (rate)");
+    println!("  relative to the smallest: CPU (time)");
 }
 
 fn print(list: &List, series: &[Series]) -> Result<()> {
@@ -209,7 +211,7 @@ fn print(list: &List, series: &[Series]) -> Result<()> {
     for series in larger {
         print!("  {:.2} ({:.2})", series.cpu_us() / smallest.cpu_us(), smallest.per_second() / series.per_second());
     }
-    let refused: usize = series.iter().map(Series::refused).sum();
-    println!("{}", if refused > 0 { format!("  {refused} not answered with 200") } else { String::new() });
+    let failed: usize = series.iter().map(Series::failed).sum();
+    println!("{}", if failed > 0 { format!("  {failed} failed") } else { String::new() });
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! Benchmarks of the service from outside: the release binary as a process, loaded over HTTP.
+//! Black-box benchmarks: they start the release binary as a separate process and send requests over HTTP.
 //!
-//! One file a question. Nothing here asserts a time: what is compared runs in turns within one run, and what is printed
-//! are medians, CPU time and ratios. `benches/README.md` has the commands and the last figures.
-#![expect(clippy::print_stdout, reason = "the figures are what a benchmark is for")]
+//! Each benchmark has its own file. None asserts a time: compared programs take turns within one run, and the output is
+//! medians, CPU times and ratios. `benches/README.md` has the commands and the latest figures.
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 mod backend;
 mod callers;
@@ -10,12 +10,12 @@ mod captions;
 mod client;
 mod collections;
 mod fill;
+mod images;
 mod imports;
 mod links;
 mod listing;
 mod measure;
 mod memory;
-mod pictures;
 mod presign;
 mod process;
 mod random;
@@ -23,8 +23,8 @@ mod requests;
 mod server;
 mod uploads;
 #[path = "../../tests/pictures/webp.rs"]
-#[expect(dead_code, clippy::expect_used, reason = "it is for tests, which use the rest")]
-mod webp_files;
+#[expect(dead_code, clippy::expect_used, reason = "shared with the tests, which use the rest")]
+mod webp;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T> = std::result::Result<T, Error>;
@@ -36,7 +36,7 @@ async fn main() -> Result<()> {
     // Cargo adds `--bench`.
     let names: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     if names.is_empty() {
-        return Err(format!("say which: cargo bench --bench service -- NAME…, of {NAMES}").into());
+        return Err(format!("usage: cargo bench --bench service -- NAME…; the names are: {NAMES}").into());
     }
     for name in names {
         println!("\n# {name}");
@@ -52,7 +52,7 @@ async fn main() -> Result<()> {
             "captions" => captions::run().await?,
             "memory" => memory::run().await?,
             "process" => process::run().await?,
-            other => return Err(format!("there is no benchmark {other:?}, only {NAMES}").into()),
+            other => return Err(format!("there is no benchmark {other:?}; the names are: {NAMES}").into()),
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Medians, and loads measured from both ends: how many answers, and what they cost the service and its database.
+//! Medians, and the figures of a load: the client's rate and latency, and the CPU time of the service and its database.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,15 +8,15 @@ use crate::backend::Backend;
 use crate::client::{Until, closed_loop};
 use crate::server::Server;
 
-/// A server under measurement: rounds of the same load, taken in turns with others.
+/// The rounds of one load on one server.
 #[derive(Default)]
 pub struct Series {
     per_second: Vec<f64>,
     latencies_ms: Vec<f64>,
-    done: usize,
+    succeeded: usize,
     service_cpu: Duration,
     database_cpu: Duration,
-    refused: usize,
+    failed: usize,
 }
 
 impl Series {
@@ -33,40 +33,41 @@ impl Series {
         let load = closed_loop(address, connections, requests, until)?;
         self.service_cpu += server.cpu()? - service_before;
         self.database_cpu += backend.database_cpu()?.saturating_sub(database_before);
-        self.per_second.push(load.done as f64 / load.elapsed.as_secs_f64());
+        self.per_second.push(load.succeeded as f64 / load.elapsed.as_secs_f64());
         self.latencies_ms.extend(load.latencies.iter().map(|latency| latency.as_secs_f64() * 1000.0));
-        self.done += load.done;
-        self.refused += load.others.values().sum::<usize>();
+        self.succeeded += load.succeeded;
+        self.failed += load.failed.values().sum::<usize>();
         Ok(())
     }
 
-    /// The median of the rounds.
+    /// Successful responses per second: the median of all rounds.
     pub fn per_second(&self) -> f64 {
         median(&self.per_second)
     }
 
-    /// The median of all answers.
+    /// The median latency of all responses, in milliseconds.
     pub fn latency_ms(&self) -> f64 {
         median(&self.latencies_ms)
     }
 
-    /// Microseconds of CPU an answer, over all rounds: the service's own.
+    /// The service's CPU time per successful response over all rounds, in microseconds. With SQLite, it includes the database.
     pub fn service_us(&self) -> f64 {
-        self.service_cpu.as_secs_f64() * 1e6 / self.done.max(1) as f64
+        self.service_cpu.as_secs_f64() * 1e6 / self.succeeded.max(1) as f64
     }
 
-    /// The database server's; SQLite's is the service's own.
+    /// The database server's CPU time per successful response over all rounds, in microseconds. Zero with SQLite.
     pub fn database_us(&self) -> f64 {
-        self.database_cpu.as_secs_f64() * 1e6 / self.done.max(1) as f64
+        self.database_cpu.as_secs_f64() * 1e6 / self.succeeded.max(1) as f64
     }
 
+    /// The CPU time of the service and the database per successful response, in microseconds.
     pub fn cpu_us(&self) -> f64 {
         self.service_us() + self.database_us()
     }
 
-    /// Answers that were not 200.
-    pub fn refused(&self) -> usize {
-        self.refused
+    /// The number of responses with a status other than 200.
+    pub fn failed(&self) -> usize {
+        self.failed
     }
 }
 
@@ -80,7 +81,7 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// A number from the environment.
+/// Reads a number from an environment variable.
 pub fn number(variable: &str, default: usize) -> Result<usize> {
     match std::env::var(variable) {
         Ok(text) => text.parse().map_err(|_| format!("{variable} must be a number, not {text:?}").into()),

@@ -1,4 +1,4 @@
-//! What a presigned URL costs: this crate's signer beside the AWS SDK's presigner, in turns, for the same objects.
+//! The cost of a presigned URL: this crate's signer compared with the AWS SDK's presigner, in turns, for the same objects.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant, SystemTime};
@@ -16,7 +16,7 @@ use crate::measure::{median, number};
 
 const ENDPOINT: &str = "http://127.0.0.1:4566";
 const DISPOSITION: &str = "inline; filename*=UTF-8''IMG_1234.jpg";
-/// A page of 20: for each image the original and two thumbnails.
+/// The URLs of a page of 20: the original and two thumbnails of each image.
 const URLS: usize = 60;
 
 pub async fn run() -> Result<()> {
@@ -31,24 +31,24 @@ pub async fn run() -> Result<()> {
         .endpoint_url(ENDPOINT)
         .force_path_style(true);
     let client = aws_sdk_s3::Client::from_conf(config.build());
-    let place = BucketAddress::at_endpoint("ENDPOINT", ENDPOINT, "images", "us-east-1")?;
+    let bucket = BucketAddress::at_endpoint("ENDPOINT", ENDPOINT, "images", "us-east-1")?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let started = Instant::now();
-        // A page makes a signer of its own.
-        let mut signer = Signer::new(&place, credentials.clone());
+        // The service creates a signer for each page.
+        let mut signer = Signer::new(&bucket, credentials.clone());
         for key in &keys {
             black_box(our_url(&mut signer, key));
         }
-        ours.push(nanoseconds_a_url(started));
+        ours.push(nanoseconds_per_url(started));
         let started = Instant::now();
         for key in &keys {
             black_box(sdk_url(&client, key).await?);
         }
-        theirs.push(nanoseconds_a_url(started));
+        theirs.push(nanoseconds_per_url(started));
     }
     let (ours, theirs) = (median(&ours), median(&theirs));
-    println!("ours {ours:.0} ns a URL, the SDK's {theirs:.0} ns: {:.1} times", theirs / ours);
+    println!("per URL: ours {ours:.0} ns, the SDK's {theirs:.0} ns, {:.1} times as long", theirs / ours);
     println!("a page of 20 has {URLS} URLs: ours {:.0} µs, the SDK's {:.0} µs", ours * 0.06, theirs * 0.06);
     Ok(())
 }
@@ -65,12 +65,12 @@ fn our_url(signer: &mut Signer<'_>, key: &str) -> String {
 
 async fn sdk_url(client: &aws_sdk_s3::Client, key: &str) -> Result<String> {
     let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
-    let when = PresigningConfig::builder().start_time(start).expires_in(Duration::from_secs(4500)).build()?;
+    let config = PresigningConfig::builder().start_time(start).expires_in(Duration::from_secs(4500)).build()?;
     let request = client.get_object().bucket("images").key(key);
     let request = request.response_content_type("image/jpeg").response_content_disposition(DISPOSITION);
-    Ok(request.presigned(when).await?.uri().to_owned())
+    Ok(request.presigned(config).await?.uri().to_owned())
 }
 
-fn nanoseconds_a_url(started: Instant) -> f64 {
+fn nanoseconds_per_url(started: Instant) -> f64 {
     started.elapsed().as_nanos() as f64 / URLS as f64
 }

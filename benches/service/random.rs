@@ -1,4 +1,4 @@
-//! Numbers that look random and are the same in every run (SplitMix64, Steele, Lea and Flood 2014).
+//! Pseudorandom numbers that are the same in every run (SplitMix64; Steele, Lea and Flood, 2014).
 
 pub struct Random(u64);
 
@@ -15,12 +15,12 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Evenly from 0 to 1.
+    /// Returns a uniformly distributed number in `[0, 1)`.
     pub fn fraction(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Below `end`, small numbers far more often: a tenth of all draws is below a thousandth of `end`.
+    /// Returns a number below `end`. Small numbers are much more frequent: a tenth of them are below a thousandth of `end`.
     pub fn skewed(&mut self, end: u64) -> u64 {
         (end as f64 * self.fraction().powi(3)) as u64
     }

@@ -1,4 +1,4 @@
-//! A server as a process of its own, with what it has used so far: CPU time and memory, as Linux counts them.
+//! Servers in separate processes, and their CPU time and memory from `/proc`.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -12,17 +12,17 @@ use crate::{Error, Result};
 pub struct Server {
     child: Child,
     pub address: SocketAddr,
-    /// From the start of the process until it was ready.
+    /// The time from starting the process until it was ready.
     pub ready_after: Duration,
 }
 
-/// This build's, or the one that `BENCH_BINARY` names.
+/// The path of the service's binary: `BENCH_BINARY`, or the one of this build.
 pub fn service_binary() -> String {
     std::env::var("BENCH_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_image-service").to_owned())
 }
 
 impl Server {
-    /// The service itself, on any free ports.
+    /// Starts the service on free ports.
     pub fn image_service(settings: &[(&str, String)]) -> Result<Self> {
         let mut command = Command::new(service_binary());
         command.arg("serve").env_clear().envs(settings.iter().cloned()).env("PORT", "0").env("S3_EMBEDDED_PORT", "0");
@@ -32,20 +32,20 @@ impl Server {
         let mut stdout = BufReader::new(child.stdout.take().ok_or("no standard output")?);
         stdout.read_line(&mut line)?;
         let address = line.trim().strip_prefix("listening on http://").ok_or("the service did not start")?.parse()?;
-        // What else it prints must find a reader.
+        // Keeps reading, because the service would block on a full pipe.
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-        Self::when_ready(child, address, "/ready", started)
+        Self::wait_until_ready(child, address, "/ready", started)
     }
 
-    /// Another program that listens on `address`; it is ready when `path` is answered with 200.
+    /// Starts another program that listens on `address`. It is ready when it responds to `path` with status 200.
     pub fn program(command: &mut Command, address: SocketAddr, path: &str) -> Result<Self> {
         let started = Instant::now();
-        Self::when_ready(command.stdout(Stdio::null()).spawn()?, address, path, started)
+        Self::wait_until_ready(command.stdout(Stdio::null()).spawn()?, address, path, started)
     }
 
-    fn when_ready(child: Child, address: SocketAddr, path: &str, started: Instant) -> Result<Self> {
+    fn wait_until_ready(child: Child, address: SocketAddr, path: &str, started: Instant) -> Result<Self> {
         let mut server = Self { child, address, ready_after: Duration::ZERO };
-        let ready = || Connection::open(address)?.send(&get(path)).map(|answer| answer.status == 200);
+        let ready = || Connection::open(address)?.send(&get(path)).map(|response| response.status == 200);
         while !ready().unwrap_or(false) {
             if started.elapsed() > Duration::from_secs(60) || server.child.try_wait()?.is_some() {
                 return Err(format!("the server at {address} did not become ready").into());
@@ -56,7 +56,7 @@ impl Server {
         Ok(server)
     }
 
-    /// The process.
+    /// The PID.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -65,12 +65,12 @@ impl Server {
         cpu_of(self.child.id())
     }
 
-    /// Resident memory now.
+    /// The current resident memory.
     pub fn memory_mib(&self) -> Result<f64> {
         self.status_mib("VmRSS:")
     }
 
-    /// The most resident memory that there ever was.
+    /// The peak of resident memory since the process started.
     pub fn peak_memory_mib(&self) -> Result<f64> {
         self.status_mib("VmHWM:")
     }
@@ -90,20 +90,20 @@ impl Drop for Server {
     }
 }
 
-/// CPU time of a process and of the children that it has waited for.
+/// CPU time of a process, including children that it has waited for.
 pub fn cpu_of(process: u32) -> Result<Duration> {
     let ticks: u64 = stat(process)?[11..15].iter().map(|field| field.parse::<u64>()).sum::<std::result::Result<_, _>>()?;
-    // Linux reports hundredths of a second on every architecture (man 5 proc_pid_stat, USER_HZ).
+    // One tick is 10 ms on every architecture (USER_HZ, see proc_pid_stat(5)).
     Ok(Duration::from_millis(ticks * 10))
 }
 
-/// As [`cpu_of`], with the children that are still running.
-pub fn cpu_of_family(parent: u32) -> Result<Duration> {
+/// Like [`cpu_of`], including children that are still running.
+pub fn cpu_with_children(parent: u32) -> Result<Duration> {
     let mut sum = cpu_of(parent)?;
     for entry in Path::new("/proc").read_dir()? {
         let Ok(process) = entry?.file_name().to_string_lossy().parse::<u32>() else { continue };
-        // Processes come and go meanwhile.
-        if parent_of(process).is_ok_and(|of| of == parent) {
+        // A process may exit at any time, so errors are ignored.
+        if parent_of(process).is_ok_and(|ppid| ppid == parent) {
             sum += cpu_of(process).unwrap_or_default();
         }
     }
@@ -114,7 +114,7 @@ pub fn parent_of(process: u32) -> Result<u32> {
     Ok(stat(process)?[1].parse()?)
 }
 
-/// The fields after the program's name, which may hold spaces.
+/// The fields of `/proc/{pid}/stat` that follow the program's name, which may contain spaces.
 fn stat(process: u32) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
     let (_, fields) = text.rsplit_once(") ").ok_or_else(|| Error::from("no fields"))?;

@@ -1,7 +1,7 @@
-//! Uploads a second, and what one costs, beside a FastAPI and Pillow service that does the same work.
+//! Uploads per second and CPU per upload, compared with a FastAPI and Pillow service that does the same work.
 //!
-//! The services take turns with the same pictures: ours on SQLite with the S3 server inside, and, where PostgreSQL and an
-//! S3 server are set up, ours and the peer on those.
+//! The services take turns with the same images: ours with SQLite and the embedded S3 server and, if PostgreSQL and an
+//! external S3 server are configured, ours and the peer with these.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -12,11 +12,11 @@ use tempfile::TempDir;
 use crate::Result;
 use crate::backend::Backend;
 use crate::client::{Connection, Until, post_image};
+use crate::images::{self, ImageFile};
 use crate::measure::{Series, number};
-use crate::pictures::{self, Picture};
 use crate::server::Server;
 
-/// A service that takes uploads.
+/// A running service to compare.
 pub struct Contender {
     pub name: String,
     pub server: Server,
@@ -27,8 +27,8 @@ pub struct Contender {
 pub async fn run() -> Result<()> {
     let rounds = number("BENCH_ROUNDS", 5)?;
     let contenders = contenders().await?;
-    let requests = accepted(&contenders, pictures::all()?)?;
-    println!("{} pictures, each sent twice in each of {rounds} rounds", requests.len());
+    let requests = accepted(&contenders, images::all()?)?;
+    println!("{} images, each uploaded twice in each of {rounds} rounds", requests.len());
     for clients in [1, 8, 32] {
         let mut series: Vec<Series> = contenders.iter().map(|_| Series::default()).collect();
         for _ in 0..rounds {
@@ -38,21 +38,21 @@ pub async fn run() -> Result<()> {
             }
         }
         println!("\n{clients} clients");
-        println!("{:34} {:>6} {:>11} {:>12} {:>8}", "", "/s", "service ms", "database ms", "refused");
+        println!("{:34} {:>6} {:>11} {:>12} {:>8}", "", "/s", "service ms", "database ms", "failed");
         for (contender, series) in contenders.iter().zip(&series) {
             let (service, database) = (series.service_us() / 1000.0, series.database_us() / 1000.0);
-            let (name, rate, refused) = (&contender.name, series.per_second(), series.refused());
-            println!("{name:34} {rate:>6.1} {service:>11.1} {database:>12.1} {refused:>8}");
+            let (name, rate, failed) = (&contender.name, series.per_second(), series.failed());
+            println!("{name:34} {rate:>6.1} {service:>11.1} {database:>12.1} {failed:>8}");
         }
         if let [_, ours, peer] = series.as_slice() {
             let (cpu, rate) = (peer.service_us() / ours.service_us(), ours.per_second() / peer.per_second());
-            println!("on the same back end, ours takes 1/{cpu:.1} of the peer's CPU and does {rate:.1} times as many");
+            println!("on the same back end: peer's CPU / ours {cpu:.1}, our uploads per second / peer's {rate:.1}");
         }
     }
     Ok(())
 }
 
-/// Ours on every back end, and the peer where there is one for it.
+/// Starts our service on every back end and, if it is configured, the peer on PostgreSQL.
 pub async fn contenders() -> Result<Vec<Contender>> {
     let mut contenders = Vec::new();
     for backend in Backend::all().await? {
@@ -63,7 +63,7 @@ pub async fn contenders() -> Result<Vec<Contender>> {
     let backends = Backend::all().await?;
     match (std::env::var("BENCH_PEER_PYTHON"), backends.into_iter().nth(1)) {
         (Ok(python), Some(backend)) => contenders.push(peer(&python, backend).await?),
-        _ => println!("BENCH_PEER_PYTHON or the back end for it is not set: without the peer"),
+        _ => println!("BENCH_PEER_PYTHON or TEST_DATABASE_URL is not set: skipping the peer"),
     }
     Ok(contenders)
 }
@@ -79,19 +79,19 @@ async fn peer(python: &str, backend: Backend) -> Result<Contender> {
     Ok(Contender { name, server: Server::program(&mut command, address, "/health")?, backend, _folder: folder })
 }
 
-/// The uploads that every contender accepts, after one of each to warm up.
-pub fn accepted(contenders: &[Contender], pictures: Vec<Picture>) -> Result<Vec<Vec<u8>>> {
+/// Uploads each image to every contender, which also warms them up. Returns the requests that all of them accept.
+fn accepted(contenders: &[Contender], images: Vec<ImageFile>) -> Result<Vec<Vec<u8>>> {
     let mut requests = Vec::new();
-    for picture in pictures {
-        let request = post_image(&picture.name, &picture.bytes);
-        let mut taken = true;
+    for image in images {
+        let request = post_image(&image.name, &image.bytes);
+        let mut is_accepted = true;
         for contender in contenders {
-            taken &= Connection::open(contender.server.address)?.send(&request)?.status == 200;
+            is_accepted &= Connection::open(contender.server.address)?.send(&request)?.status == 200;
         }
-        if taken {
+        if is_accepted {
             requests.push(request);
         } else {
-            println!("{} is left out: not everyone accepts it", picture.name);
+            println!("skipping {}: not every service accepts it", image.name);
         }
     }
     Ok(requests)

@@ -1,4 +1,4 @@
-//! The pictures that are uploaded: those of the folder `BENCH_PICTURES`, or some that are made here.
+//! The images to upload: those in the directory `BENCH_IMAGES`, or generated ones.
 
 use std::path::Path;
 
@@ -6,34 +6,34 @@ use image_service::imaging::{Limits, inspect, process};
 
 use crate::Result;
 use crate::random::Random;
-use crate::webp_files;
+use crate::webp;
 
-pub struct Picture {
+pub struct ImageFile {
     pub name: String,
     pub bytes: Vec<u8>,
     pub megapixels: f64,
 }
 
-/// The pictures that the service accepts; a folder may hold others.
-pub fn all() -> Result<Vec<Picture>> {
-    let files = match std::env::var_os("BENCH_PICTURES") {
+/// The images that the service accepts. A directory may also contain other files.
+pub fn all() -> Result<Vec<ImageFile>> {
+    let files = match std::env::var_os("BENCH_IMAGES") {
         Some(folder) => read(Path::new(&folder))?,
-        None => make()?,
+        None => generate()?,
     };
-    let picture = |(name, bytes): (String, Vec<u8>)| {
+    let accepted = |(name, bytes): (String, Vec<u8>)| {
         let (limits, size) = (Limits::default(), bytes.len());
         let header = inspect(&bytes, &limits).ok().filter(|_| (1024..=10 << 20).contains(&size))?;
         process(&bytes, &header, &limits).ok()?;
         let megapixels = f64::from(header.width) * f64::from(header.height) / 1e6;
-        Some(Picture { name, bytes, megapixels })
+        Some(ImageFile { name, bytes, megapixels })
     };
-    Ok(files.into_iter().filter_map(picture).collect())
+    Ok(files.into_iter().filter_map(accepted).collect())
 }
 
-/// Those of 12 megapixels and more.
-pub fn large() -> Result<Vec<Picture>> {
-    let large: Vec<_> = all()?.into_iter().filter(|picture| picture.megapixels >= 11.9).collect();
-    if large.is_empty() { Err("BENCH_PICTURES has no picture of 12 megapixels".into()) } else { Ok(large) }
+/// The images of at least 12 megapixels.
+pub fn large() -> Result<Vec<ImageFile>> {
+    let large: Vec<_> = all()?.into_iter().filter(|image| image.megapixels >= 11.9).collect();
+    if large.is_empty() { Err("BENCH_IMAGES has no image of at least 12 megapixels".into()) } else { Ok(large) }
 }
 
 fn read(folder: &Path) -> Result<Vec<(String, Vec<u8>)>> {
@@ -48,7 +48,7 @@ fn read(folder: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     Ok(files)
 }
 
-fn make() -> Result<Vec<(String, Vec<u8>)>> {
+fn generate() -> Result<Vec<(String, Vec<u8>)>> {
     let mut files = Vec::new();
     for (number, (width, height, progressive)) in [
         (4000, 3000, false),
@@ -65,7 +65,7 @@ fn make() -> Result<Vec<(String, Vec<u8>)>> {
     }
     files.push(("6.png".to_owned(), png(1200, 900)?));
     let (width, height) = (1600, 1200);
-    let webp = webp_files::lossy(&pixels(width, height), width as u32, height as u32, 80.0);
+    let webp = webp::lossy(&pixels(width, height), width as u32, height as u32, 80.0);
     files.push(("7.webp".to_owned(), webp));
     Ok(files)
 }
@@ -92,7 +92,7 @@ fn png(width: usize, height: usize) -> Result<Vec<u8>> {
     Ok(file)
 }
 
-/// Soft waves with a little noise, so that files are about as large as those of photographs.
+/// Smooth waves with a little noise, so that the files are about as large as photos.
 fn pixels(width: usize, height: usize) -> Vec<u8> {
     let mut random = Random::new(1);
     let mut pixels = Vec::with_capacity(width * height * 3);
