@@ -105,8 +105,8 @@ async fn storage_endpoint(config: &Config) -> Result<(Endpoint, Option<Embedded>
             let embedded = Embedded::start(settings).await.map_err(objects::Error::from)?;
             let keys = &embedded.credentials;
             let credentials = Credentials::new(&keys.access_key_id, &keys.secret_access_key, None, None, "embedded");
-            let [url, public_url] = [embedded.internal_address, embedded.address].map(|address| format!("http://{address}"));
-            Ok((Endpoint::Embedded { url, public_url, credentials }, Some(embedded)))
+            let (client, public_url) = (embedded.client.clone(), format!("http://{}", embedded.address));
+            Ok((Endpoint::Embedded { client, public_url, credentials }, Some(embedded)))
         }
     }
 }

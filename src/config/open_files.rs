@@ -34,10 +34,10 @@ impl Config {
         };
         let storage = match self.s3_endpoint_url {
             Some(_) => STORAGE_CONNECTIONS,
-            // Each connection with the object's file, and for this process's own connections also the SDK's end.
+            // A connection and the object it sends, and an object for each request of this process.
             None => {
                 let limits = embedded::Limits::default();
-                2 * limits.connections as u64 + 3 * limits.internal_connections as u64
+                2 * limits.connections as u64 + limits.own_requests as u64
             }
         };
         // Each connection can have an upload that is spilled to a file.

@@ -26,6 +26,9 @@ use super::error::Error;
 /// The region if neither `AWS_REGION` nor the profile names one.
 pub(super) const DEFAULT_REGION: &str = "us-east-1";
 
+/// The URL in requests to the embedded S3 server, which are not sent to a host.
+const EMBEDDED_URL: &str = "http://s3.embedded";
+
 /// Loads region, credentials and HTTP client for an endpoint.
 ///
 /// # Errors
@@ -52,10 +55,10 @@ pub(super) async fn sdk_config(endpoint: &Endpoint) -> Result<aws_config::SdkCon
             let client = http_client(proxy, ca_bundle().as_deref())?;
             loader.endpoint_url(url).region(region).credentials_provider(credentials).http_client(client).load().await
         }
-        Endpoint::Embedded { url, credentials, .. } => {
-            let client = http_client(ProxyConfig::disabled(), None)?;
+        Endpoint::Embedded { client, credentials, .. } => {
             let region = Region::from_static(DEFAULT_REGION);
-            loader.endpoint_url(url).region(region).credentials_provider(credentials.clone()).http_client(client).load().await
+            let loader = loader.endpoint_url(EMBEDDED_URL).region(region).credentials_provider(credentials.clone());
+            loader.http_client(client.clone()).load().await
         }
     })
 }

@@ -19,7 +19,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::{Credentials, RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_sdk_s3::config::{Credentials, RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::{Bytes, BytesMut};
@@ -54,7 +54,7 @@ pub enum Endpoint {
     /// Another S3 server. Region and credentials come from the environment or a profile; the default region is `us-east-1`.
     Url(String),
     /// The S3 server embedded in this process.
-    Embedded { url: String, public_url: String, credentials: Credentials },
+    Embedded { client: SharedHttpClient, public_url: String, credentials: Credentials },
 }
 
 /// A client for one bucket.
@@ -106,7 +106,8 @@ impl ObjectStore {
             create_bucket: config.create_bucket,
             endpoint: match &config.endpoint {
                 Endpoint::Aws => format!("AWS in {region}"),
-                Endpoint::Url(url) | Endpoint::Embedded { url, .. } => url.clone(),
+                Endpoint::Url(url) => url.clone(),
+                Endpoint::Embedded { .. } => "the embedded S3 server".to_owned(),
             },
             region,
             public_address,

@@ -7,12 +7,13 @@
 //! | file | owns |
 //! |---|---|
 //! | `server`, `request_filter`, `body`, `min_rate` | connections, checks and headers around S3, limits for slow or large bodies |
+//! | `in_process` | this process's own requests |
 //! | `api`, `read`, `write`, `copy`, `list`, `checksums`, `blocking` | the operations: from S3's types to the storage's |
 //! | `storage`, `upload_file`, `object`, `trailer`, `index`, `disk`, `storage_error` | the directory and the file format |
 //! | `credentials` | the key pair, generated on the first start |
 //!
-//! It listens on two ports: a public one for clients with presigned URLs, and one that only this process uses. So clients that
-//! occupy all public connections without reading cannot block uploads, deletions or `/ready`.
+//! It listens for clients with presigned URLs. This process calls it without a connection, so clients that occupy all connections
+//! without reading cannot block uploads, deletions or `/ready`.
 //!
 //! It must never build a path from a key, respond before a sync, or serve bytes whose checksum it has not verified.
 //! Pitfall: `s3s` logs every refused request as an error and, at debug level, whole requests with their
@@ -25,6 +26,7 @@ mod checksums;
 mod copy;
 mod credentials;
 mod disk;
+mod in_process;
 mod index;
 mod list;
 mod min_rate;
@@ -47,6 +49,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_s3::config::SharedHttpClient;
+use s3s::service::S3Service;
+
 pub use self::credentials::Credentials;
 use self::server::Server;
 use self::storage::Storage;
@@ -55,12 +60,13 @@ use self::storage::Storage;
 pub struct Embedded {
     /// The public address: the configured one, with the actual port if that was 0.
     pub address: SocketAddr,
-    /// The address for this process's own requests.
-    pub internal_address: SocketAddr,
     /// The only key pair that the server accepts. It stays the same across restarts.
     pub credentials: Credentials,
+    /// The HTTP client for this process's own requests.
+    pub client: SharedHttpClient,
     server: Server,
-    internal_server: Server,
+    /// Serves `client` for as long as this exists.
+    _own_requests: Arc<S3Service>,
 }
 
 /// Configuration of the server.
@@ -85,8 +91,8 @@ pub struct Limits {
     pub object_bytes: u64,
     /// Maximum number of public connections; further ones wait in the kernel's queue.
     pub connections: usize,
-    /// Maximum number of this process's own connections.
-    pub internal_connections: usize,
+    /// Maximum number of this process's own requests; further ones wait.
+    pub own_requests: usize,
     /// The time limit for a request's head. Idle keep-alive connections are closed after this time too.
     pub header_timeout: Duration,
     /// The time limit for each pause within a body, in either direction.
@@ -99,9 +105,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             object_bytes: 64 * 1024 * 1024,
-            // A public connection needs two file descriptors, an internal one three; 1024 is a common limit for a process.
+            // A connection needs two file descriptors, an own request one; 1024 is a common limit for a process.
             connections: 192,
-            internal_connections: 256,
+            own_requests: 256,
             header_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(30),
             min_bytes_per_second: 16 << 10,
@@ -134,12 +140,10 @@ impl Embedded {
         let (storage, credentials) = prepared
             .await
             .map_err(|panicked| Error::Io { path: config.directory.clone(), source: io::Error::other(panicked) })??;
-        let internal_address = SocketAddr::new(config.address.ip(), 0);
-        let internal_server =
-            Server::start(&config, internal_address, config.limits.internal_connections, Arc::clone(&storage), &credentials)
-                .await?;
-        let server = Server::start(&config, config.address, config.limits.connections, storage, &credentials).await?;
-        Ok(Self { address: server.address(), internal_address: internal_server.address(), credentials, server, internal_server })
+        let s3 = Arc::new(server::s3_service(&config, storage, &credentials));
+        let client = in_process::client(&s3, config.limits.own_requests);
+        let server = Server::start(&config, S3Service::clone(&s3)).await?;
+        Ok(Self { address: server.address(), credentials, client, server, _own_requests: s3 })
     }
 
     /// Stops accepting connections, waits at most `grace` for open requests, and aborts the rest.
@@ -147,7 +151,7 @@ impl Embedded {
     /// An aborted upload leaves nothing behind. The directory is unlocked when this returns, unless a write that has reached the
     /// disk is still being synced.
     pub async fn shutdown(self, grace: Duration) {
-        tokio::join!(self.server.shutdown(grace), self.internal_server.shutdown(grace));
+        self.server.shutdown(grace).await;
     }
 }
 

@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use s3s::config::{S3Config, StaticConfigProvider};
-use s3s::service::S3ServiceBuilder;
+use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -45,23 +45,18 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Listens on `address` and serves up to `connections` at a time on a background task.
-    pub(super) async fn start(
-        config: &EmbeddedConfig,
-        address: SocketAddr,
-        connections: usize,
-        storage: Arc<Storage>,
-        credentials: &Credentials,
-    ) -> Result<Self, Error> {
+    /// Listens, and serves connections on a background task.
+    pub(super) async fn start(config: &EmbeddedConfig, s3: S3Service) -> Result<Self, Error> {
+        let address = config.address;
         let listen_error = |source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => Error::AddressInUse { address },
             _ => Error::Listen { address, source },
         };
         let listener = TcpListener::bind(address).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
-        let request_filter = Arc::new(request_filter(config, storage, credentials));
+        let request_filter = Arc::new(request_filter(config, s3));
         let stop = CancellationToken::new();
-        let accepting = tokio::spawn(accept(listener, connections, request_filter, config.limits.clone(), stop.clone()));
+        let accepting = tokio::spawn(accept(listener, request_filter, config.limits.clone(), stop.clone()));
         Ok(Self { address, stop, accepting: AbortOnDropHandle::new(accepting) })
     }
 
@@ -86,29 +81,33 @@ impl Server {
     }
 }
 
-fn request_filter(config: &EmbeddedConfig, storage: Arc<Storage>, credentials: &Credentials) -> RequestFilter {
+/// Returns the S3 service, which verifies signatures.
+pub(super) fn s3_service(config: &EmbeddedConfig, storage: Arc<Storage>, credentials: &Credentials) -> S3Service {
     let api = Api { storage, bucket: config.bucket.clone(), object_bytes_max: config.limits.object_bytes };
     let mut settings = S3Config::default();
     settings.xml_max_body_size = XML_BYTES_MAX;
     let mut builder = S3ServiceBuilder::new(api);
     builder.set_auth(credentials.clone());
     builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(settings))));
+    builder.build()
+}
+
+fn request_filter(config: &EmbeddedConfig, s3: S3Service) -> RequestFilter {
     // Chunk headers and their signatures add about 1% to a body; this allows 6%.
     let object_bytes = config.limits.object_bytes;
     let body_bytes_max = object_bytes + object_bytes / 16 + XML_BYTES_MAX as u64;
-    RequestFilter { s3: builder.build(), cors: config.cors, body_bytes_max, idle_timeout: config.limits.idle_timeout }
+    RequestFilter { s3, cors: config.cors, body_bytes_max, idle_timeout: config.limits.idle_timeout }
 }
 
 async fn accept(
     listener: TcpListener,
-    connections_max: usize,
     request_filter: Arc<RequestFilter>,
     limits: Limits,
     stop: CancellationToken,
 ) -> (GracefulShutdown, JoinSet<()>) {
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
-    let slots = Arc::new(Semaphore::new(connections_max));
+    let slots = Arc::new(Semaphore::new(limits.connections));
     loop {
         // Wait for a slot before accepting, so that excess connections wait in the kernel's queue.
         let accepted = async {

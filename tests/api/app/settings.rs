@@ -10,7 +10,7 @@ async fn the_open_files_limit_is_raised_and_an_insufficient_one_is_logged() {
     // The limit is logged before the program fails to listen.
     let serve = home.command(&[], &[("HOST", "192.0.2.1"), ("AUTH_MODE", "required")]);
     for (soft, hard, settings, explained) in [
-        (200, 1500, "--max-connections=100", "limit of open files limit=1500 needed=1479"),
+        (200, 1500, "--max-connections=100", "limit of open files limit=1500 needed=967"),
         (1500, 1500, "--max-connections=1024", "the limit of open files is too low for MAX_CONNECTIONS"),
     ] {
         let mut shell = std::process::Command::new("sh");
