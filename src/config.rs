@@ -94,6 +94,10 @@ pub struct Config {
     /// Memory for decoded images. Images that do not fit wait before they are decoded.
     #[arg(long, help_heading = "Memory and concurrency", env = "DECODE_MEMORY_BUDGET", default_value_t = Bytes(256 << 20))]
     pub decode_memory_budget: Bytes,
+    /// Memory for thumbnails and other files that are requested often. Files above 1/32 of it are not cached. 0 turns the cache
+    /// off.
+    #[arg(long, help_heading = "Memory and concurrency", env = "CACHE_MEMORY", default_value_t = Bytes(64 << 20))]
+    pub cache_memory: Bytes,
     /// Number of images that are decoded at the same time. 0 uses one per processor.
     #[arg(long, help_heading = "Memory and concurrency", env = "DECODE_THREADS", default_value_t = 0)]
     pub decode_threads: usize,
@@ -273,6 +277,7 @@ impl Config {
             decode_threads: if self.decode_threads == 0 { cores() } else { self.decode_threads },
             admission_wait: self.admission_timeout.duration(),
             max_downloads: self.max_downloads,
+            cache_bytes: self.cache_memory.0,
             min_bytes_per_second: self.body_min_rate.0,
             retention: days(self.retention_days),
             trash_min_age: self.trash_min_age.duration(),

@@ -63,6 +63,7 @@ pub(super) async fn build(
         endpoint,
         public_endpoint_url: config.s3_public_endpoint_url.clone(),
         timeout: config.s3_timeout.duration(),
+        cache_bytes: config.cache_memory.0,
     };
     let (objects, db) = tokio::join!(ObjectStore::open(&storage), open_database(config, purpose));
     let db = db?;

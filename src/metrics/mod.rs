@@ -3,7 +3,7 @@
 //! Each service has its own registry, so that two services in one process do not mix. Labels must have few values:
 //! the route template, never the path.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -37,6 +37,10 @@ pub struct Metrics {
     pub spilled_uploads: Counter,
     pub decode_memory_in_use_bytes: Gauge,
     pub decode_memory_budget_bytes: Gauge,
+    pub cache_in_use_bytes: Gauge,
+    pub cache_max_bytes: Gauge,
+    cache_hits: Counter,
+    cache_misses: Counter,
     pub database_connections: Family<StateLabels, Gauge>,
     pub intents: Family<StateLabels, Gauge>,
     pub import_queue: Family<StateLabels, Gauge>,
@@ -114,6 +118,10 @@ impl Metrics {
             spilled_uploads: Counter::default(),
             decode_memory_in_use_bytes: Gauge::default(),
             decode_memory_budget_bytes: Gauge::default(),
+            cache_in_use_bytes: Gauge::default(),
+            cache_max_bytes: Gauge::default(),
+            cache_hits: Counter::default(),
+            cache_misses: Counter::default(),
             database_connections: Family::default(),
             intents: Family::default(),
             import_queue: Family::default(),
@@ -173,9 +181,13 @@ impl Metrics {
             ("upload_disk_budget", "Disk space budget for spilled uploads", &self.upload_disk_budget_bytes),
             ("decode_memory_in_use", "Memory reserved for decoding", &self.decode_memory_in_use_bytes),
             ("decode_memory_budget", "Memory budget for decoding", &self.decode_memory_budget_bytes),
+            ("cache_in_use", "Memory of cached files", &self.cache_in_use_bytes),
+            ("cache_max", "Maximum memory for cached files", &self.cache_max_bytes),
         ] {
             registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
         }
+        registry.register("cache_hits", "Files that were sent from the cache", self.cache_hits.clone());
+        registry.register("cache_misses", "Files that were not in the cache", self.cache_misses.clone());
         registry.register("spilled_uploads", "Uploads spilled to disk", self.spilled_uploads.clone());
         registry.register(
             "database_connections",
@@ -267,6 +279,12 @@ impl Metrics {
 
     pub fn count_sweep(&self, step: &'static str, result: &'static str) {
         self.sweeps.get_or_create(&StepLabels { step, result }).inc();
+    }
+
+    /// Sets the counters of the cache, which counts by itself.
+    pub fn set_cache_counts(&self, hits: u64, misses: u64) {
+        self.cache_hits.inner().store(hits, Ordering::Relaxed);
+        self.cache_misses.inner().store(misses, Ordering::Relaxed);
     }
 
     pub fn set_state(family: &Family<StateLabels, Gauge>, state: &'static str, value: i64) {

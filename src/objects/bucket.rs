@@ -150,6 +150,7 @@ impl ObjectStore {
     /// # Errors
     /// The storage is unavailable or refuses the request.
     pub async fn delete(&self, key: &str) -> Result<(), Error> {
+        self.cache.remove(key);
         if self.versioning.get() == VERSIONED && self.delete_versions(key).await? {
             return Ok(());
         }

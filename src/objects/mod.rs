@@ -3,6 +3,7 @@
 //! Objects are written, read and deleted only by keys that the database has; only `doctor` lists them.
 
 mod bucket;
+mod cache;
 mod client;
 mod credentials;
 pub mod embedded;
@@ -25,9 +26,12 @@ use aws_sdk_s3::primitives::ByteStream;
 use bytes::{Bytes, BytesMut};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
+use tokio::sync::OwnedSemaphorePermit;
 
 pub use bucket::OldVersions;
 use bucket::Versioning;
+pub use cache::CacheUse;
+use cache::ObjectCache;
 use client::{DEFAULT_REGION, sdk_config};
 use credentials::{CredentialsCache, RefreshIntervals};
 pub use error::Error;
@@ -44,6 +48,8 @@ pub struct ObjectStoreConfig {
     pub public_endpoint_url: Option<String>,
     /// The limit for each operation, retries included.
     pub timeout: Duration,
+    /// Memory for objects that are requested often; 0 turns the cache off.
+    pub cache_bytes: u64,
 }
 
 /// Which S3 server to use.
@@ -70,6 +76,7 @@ pub struct ObjectStore {
     timeout: Duration,
     credentials: CredentialsCache,
     versioning: Versioning,
+    cache: ObjectCache,
 }
 
 /// One object in a listing.
@@ -117,6 +124,7 @@ impl ObjectStore {
                 Endpoint::Embedded { .. } => Versioning::unsupported(),
                 _ => Versioning::default(),
             },
+            cache: ObjectCache::new(config.cache_bytes),
         })
     }
 
@@ -161,6 +169,32 @@ impl ObjectStore {
             Ok(chunk.map(|chunk| (chunk, body)))
         });
         Ok((length, chunks.boxed()))
+    }
+
+    /// Returns an object from the cache.
+    pub fn cached(&self, key: &str) -> Option<Bytes> {
+        self.cache.get(key)
+    }
+
+    /// Like [`ObjectStore::cached`], for the same request as before: it is not counted again.
+    pub fn peek_cached(&self, key: &str) -> Option<Bytes> {
+        self.cache.peek(key)
+    }
+
+    /// Returns a permit to read an object of this size into memory and [`ObjectStore::cache`] it, if it is small enough and few
+    /// others are being read.
+    pub fn begin_cache_fill(&self, size_bytes: u64) -> Option<OwnedSemaphorePermit> {
+        self.cache.begin_fill(size_bytes)
+    }
+
+    /// Adds a whole object to the cache.
+    pub fn cache(&self, key: &str, bytes: Bytes) {
+        self.cache.insert(key, bytes);
+    }
+
+    /// Returns the use of the cache, for metrics.
+    pub fn cache_use(&self) -> CacheUse {
+        self.cache.in_use()
     }
 
     /// Downloads a whole object into memory, within [`transfer_timeout`] for its length.

@@ -26,11 +26,15 @@ use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::objects::ObjectStore;
 use crate::store::Db;
+use crate::store::images::cache::{ImageCache, VariantCache};
 use admission::downloads::Downloads;
 use admission::spool::Spool;
 use admission::{Admission, Budgets};
 pub use error::Error;
 use images::total_count::CountCache;
+
+/// The metadata of images is cached in this fraction of the memory for cached files.
+const IMAGE_CACHE_SHARE: u64 = 8;
 
 /// The service: its adapters, its limits, and the work in progress.
 #[derive(Debug)]
@@ -46,6 +50,8 @@ pub struct Service {
     auth: identity::authentication::Auth,
     pub rate_limiters: identity::rate_limits::RateLimiters,
     counts: CountCache,
+    image_cache: ImageCache,
+    variant_cache: VariantCache,
     clock: Arc<dyn Clock>,
     limits: Limits,
     pub metrics: Arc<Metrics>,
@@ -89,6 +95,8 @@ pub struct Limits {
     pub admission_wait: Duration,
     /// Files sent from the storage concurrently, and the lowest transfer rate that a client may have.
     pub max_downloads: usize,
+    /// Memory for cached files.
+    pub cache_bytes: u64,
     pub min_bytes_per_second: u64,
     /// How long a deleted image can be restored.
     pub retention: Duration,
@@ -157,6 +165,8 @@ impl Service {
             auth,
             rate_limiters,
             counts: CountCache::default(),
+            image_cache: ImageCache::new(limits.cache_bytes / IMAGE_CACHE_SHARE),
+            variant_cache: VariantCache::new(limits.cache_bytes > 0),
             clock,
             limits,
             metrics,

@@ -23,6 +23,7 @@ use crate::model::image::{Format, ThumbnailSize, Visibility};
 use crate::model::rendering::Fit;
 use crate::model::resize::{MAX_SIDE, MIN_SIDE, SIGNED_PARAMETERS};
 use crate::service::Service;
+use crate::service::admission::downloads::Download;
 use crate::service::error::{Error, Fields};
 use crate::service::images::resize_urls::{SignedQuery, VerifiedSignature};
 use crate::service::images::thumbnails::{Content, SendOptions, ServedImage};
@@ -245,8 +246,7 @@ fn image_response(thumbnail: ServedImage) -> Result<Response, ApiError> {
     let (status, length, body) = match thumbnail.content {
         Content::Unchanged => (StatusCode::NOT_MODIFIED, None, Body::empty()),
         Content::Length(length) => (StatusCode::OK, Some(length), Body::empty()),
-        Content::Bytes(bytes) => (StatusCode::OK, Some(bytes.len() as u64), Body::from(bytes)),
-        Content::Stored(length, bytes) => (StatusCode::OK, Some(length), Body::from_stream(bytes)),
+        Content::Body(download) => (StatusCode::OK, Some(download.length()), download_body(download)),
     };
     let caching = match thumbnail.visibility {
         Visibility::Public => CACHE_CONTROL,
@@ -259,6 +259,14 @@ fn image_response(thumbnail: ServedImage) -> Result<Response, ApiError> {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     Ok(response)
+}
+
+/// Returns the body that sends a file.
+pub(in crate::http) fn download_body(download: Download) -> Body {
+    match download {
+        Download::Bytes(bytes) => Body::from(bytes),
+        Download::Stream(_, stream) => Body::from_stream(stream),
+    }
 }
 
 #[cfg(test)]

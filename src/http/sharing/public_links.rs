@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::public_images::get_public_image;
 use crate::http::AppState;
 use crate::http::error::ApiError;
+use crate::http::images::thumbnails::download_body;
 use crate::http::openapi::error_responses::{FileMissing, NotFound, RangeNotSatisfiable};
 use crate::http::request::conditional::IfNoneMatch;
 use crate::http::request::extractors::{CallerOf, TurnKeyOf};
@@ -177,8 +178,7 @@ pub(in crate::http) fn file_response(original: Original, caching: &str) -> Resul
     let (length, body) = match original.content {
         Content::Unchanged => return Ok((StatusCode::NOT_MODIFIED, headers).into_response()),
         Content::Length(length) => (length, Body::empty()),
-        Content::Bytes(bytes) => (bytes.len() as u64, Body::from(bytes)),
-        Content::Stored(length, bytes) => (length, Body::from_stream(bytes)),
+        Content::Body(download) => (download.length(), download_body(download)),
     };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(original.image.format.content_type()));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));

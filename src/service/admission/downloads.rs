@@ -8,6 +8,10 @@
 //!
 //! The first bytes do not show whether a client reads: network buffers take about a megabyte. So few files may be in that
 //! starting phase concurrently, and fewer of one caller. In a burst they start one after another.
+//!
+//! Files in the cache need no slot (see `cached_files.rs`).
+
+mod cached_files;
 
 use std::ops::RangeInclusive;
 use std::pin::Pin;
@@ -37,8 +41,24 @@ pub(in crate::service) type OpenObject = Arc<dyn Fn(Option<RangeInclusive<u64>>)
 /// One slot.
 const ONE_SLOT: Amount = Amount { bytes: 0, slots: 1 };
 
-/// The bytes that are sent to a client.
+/// The bytes of a large file, at the speed of the client.
 pub type BodyStream = BoxStream<'static, Result<Bytes, BoxError>>;
+
+/// A file, or a part of it, that is sent to a client.
+pub enum Download {
+    Bytes(Bytes),
+    /// The number of bytes, and the bytes.
+    Stream(u64, BodyStream),
+}
+
+impl Download {
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Stream(length, _) => *length,
+        }
+    }
+}
 
 /// A client that takes nothing for this long releases its slot.
 const STALL: Duration = Duration::from_millis(250);
@@ -61,8 +81,8 @@ const STARTING_PER_CALLER: u64 = 6;
 /// The transfer rate is not checked before this time.
 const SPEED_GRACE: Duration = Duration::from_secs(30);
 
-/// The files that are being sent.
-#[derive(Debug)]
+/// The files that are being sent. Cheap to clone.
+#[derive(Debug, Clone)]
 pub(in crate::service) struct Downloads {
     /// Slots are granted by turns, so that a caller waits only for files of others that have started.
     slots: Slots,
@@ -124,7 +144,7 @@ impl Downloads {
         Self { slots: Slots::new(slots as u64), timeouts }
     }
 
-    /// Opens a file, or `part` of it, and returns its length and its bytes.
+    /// Opens a file, or `part` of it.
     ///
     /// # Errors
     /// The storage has no such file or does not answer, or no slot is free in time.
@@ -133,7 +153,7 @@ impl Downloads {
         requested_by: &TurnKey,
         open: OpenObject,
         part: Option<RangeInclusive<u64>>,
-    ) -> Result<(u64, BodyStream), DownloadError> {
+    ) -> Result<Download, DownloadError> {
         let turn = Turn::new(requested_by.clone(), Class::Request);
         let slot = tokio::time::timeout(self.timeouts.slot, self.slots.acquire(&turn)).await;
         let slot = slot.map_err(|_| DownloadError::NoSlot(self.timeouts.slot))?;
@@ -141,7 +161,7 @@ impl Downloads {
         let (length, pieces) = open(part).await?;
         if length <= SMALL_BYTES {
             let bytes = pieces.try_collect::<BytesMut>().await?.freeze();
-            return Ok((length, futures::stream::once(async { Ok(bytes) }).boxed()));
+            return Ok(Download::Bytes(bytes));
         }
         let now = Instant::now();
         let transfer = Arc::new(Mutex::new(Transfer {
@@ -149,42 +169,25 @@ impl Downloads {
             next: start,
             end: start + length,
             taken_at: now,
-            begun_at: now,
-            sent: 0,
-            timeouts: self.timeouts,
+            rate: TransferRate::new(self.timeouts),
             slots: self.slots.clone(),
             turn,
             open,
             waker: Waker::noop().clone(),
         }));
         tokio::spawn(close_when_stalled(Arc::downgrade(&transfer), self.timeouts.stall));
-        Ok((length, TransferStream(transfer).boxed()))
+        Ok(Download::Stream(length, TransferStream(transfer).boxed()))
     }
 }
 
 impl Service {
-    /// Sends an object, or a part of it, to a client. Returns the number of bytes and the stream.
-    pub(in crate::service) async fn send_object(
-        &self,
-        requested_by: &TurnKey,
-        key: String,
-        part: Option<RangeInclusive<u64>>,
-    ) -> Result<(u64, BodyStream), DownloadError> {
-        let objects = Arc::clone(&self.objects);
-        let open = move |part| -> BoxFuture<'static, Opened> {
-            let (objects, key) = (Arc::clone(&objects), key.clone());
-            Box::pin(async move { objects.get(&key, part).await })
-        };
-        self.downloads.start(requested_by, Arc::new(open), part).await
-    }
-
-    /// Sends bytes that are not stored. Returns their number and the stream. `memory` is released once they are sent.
+    /// Sends bytes that are not stored. `memory` is released once they are sent.
     pub(in crate::service) async fn send_from_memory(
         &self,
         requested_by: &TurnKey,
         bytes: Bytes,
         memory: Permit,
-    ) -> Result<(u64, BodyStream), DownloadError> {
+    ) -> Result<Download, DownloadError> {
         let file = (bytes, memory);
         let open = move |part: Option<RangeInclusive<u64>>| -> BoxFuture<'static, Opened> {
             let end = file.0.len();
@@ -220,6 +223,27 @@ impl From<DownloadError> for Error {
     }
 }
 
+/// How fast a client takes a file.
+struct TransferRate {
+    begun_at: Instant,
+    sent_bytes: u64,
+    timeouts: Timeouts,
+}
+
+impl TransferRate {
+    fn new(timeouts: Timeouts) -> Self {
+        Self { begun_at: Instant::now(), sent_bytes: 0, timeouts }
+    }
+
+    /// # Errors
+    /// The client is below the minimum transfer rate.
+    fn check(&self) -> Result<(), BoxError> {
+        let elapsed = self.begun_at.elapsed();
+        let is_slow = || self.sent_bytes / elapsed.as_secs().max(1) < self.timeouts.min_bytes_per_second;
+        if elapsed > self.timeouts.speed_grace && is_slow() { Err("the client reads too slowly".into()) } else { Ok(()) }
+    }
+}
+
 /// A file that is being sent.
 struct Transfer {
     source: Source,
@@ -228,9 +252,7 @@ struct Transfer {
     end: u64,
     /// When the client took its last piece.
     taken_at: Instant,
-    begun_at: Instant,
-    sent: u64,
-    timeouts: Timeouts,
+    rate: TransferRate,
     slots: Slots,
     turn: Turn,
     open: OpenObject,
@@ -268,10 +290,9 @@ async fn close_when_stalled(transfer: Weak<Mutex<Transfer>>, stall: Duration) {
 impl Transfer {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
         self.taken_at = Instant::now();
-        let elapsed = self.begun_at.elapsed();
-        if elapsed > self.timeouts.speed_grace && self.sent / elapsed.as_secs().max(1) < self.timeouts.min_bytes_per_second {
+        if let Err(error) = self.rate.check() {
             self.source = Source::Closed;
-            return Poll::Ready(Some(Err("the client reads too slowly".into())));
+            return Poll::Ready(Some(Err(error)));
         }
         loop {
             if self.next == self.end {
@@ -307,7 +328,7 @@ impl Transfer {
                     // A slice would keep the whole chunk in memory.
                     let piece = Bytes::copy_from_slice(&taken_bytes);
                     self.next += piece.len() as u64;
-                    self.sent += piece.len() as u64;
+                    self.rate.sent_bytes += piece.len() as u64;
                     slot.note_taken(piece.len());
                     self.source = Source::Open { pieces, rest, slot };
                     return Poll::Ready(Some(Ok(piece)));

@@ -62,7 +62,7 @@ impl Service {
     pub async fn find_image(&self, caller: &Caller, id: ImageId, with_links: bool) -> Result<(Image, Option<Links>), Error> {
         let image = self.find_visible(caller, id).await?;
         let links = if with_links { Some(self.links(&mut self.signer().await?, &image)) } else { None };
-        Ok((image, links))
+        Ok((Arc::unwrap_or_clone(image), links))
     }
 
     /// Creates a link to the original, valid for `expires_in_seconds`.
@@ -79,7 +79,7 @@ impl Service {
         let image = self.find_visible(caller, id).await?;
         permissions::require_original(&image)?;
         let url = self.download_link(&image, expires_in_seconds, how).await?;
-        Ok(Download { image, url })
+        Ok(Download { image: Arc::unwrap_or_clone(image), url })
     }
 
     /// Changes an image's texts, tags or visibility.
@@ -204,14 +204,14 @@ impl Service {
     }
 
     /// Finds a live image that the caller may see.
-    pub(super) async fn find_visible(&self, caller: &Caller, id: ImageId) -> Result<Image, Error> {
+    pub(super) async fn find_visible(&self, caller: &Caller, id: ImageId) -> Result<Arc<Image>, Error> {
         let viewer = permissions::viewer(caller)?;
         let image = self.find_live(id).await?;
         if image.is_visible_to(viewer) { Ok(image) } else { Err(Error::no_such_image()) }
     }
 
-    pub(super) async fn find_live(&self, id: ImageId) -> Result<Image, Error> {
-        store::images::find(&self.db, id).await?.filter(is_live).ok_or_else(Error::no_such_image)
+    pub(super) async fn find_live(&self, id: ImageId) -> Result<Arc<Image>, Error> {
+        self.image_cache.find(&self.db, id).await?.filter(|image| is_live(image)).ok_or_else(Error::no_such_image)
     }
 }
 

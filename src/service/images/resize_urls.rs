@@ -7,6 +7,8 @@
 //!
 //! All other checks apply to every request, signed or not: whether the image exists, and what its owner's plan includes.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -182,7 +184,7 @@ impl Service {
         caller: &Caller,
         id: ImageId,
         signed: VerifiedSignature,
-    ) -> Result<Image, Error> {
+    ) -> Result<Arc<Image>, Error> {
         if signed.grant == Grant::Public {
             return self.find_visible(caller, id).await;
         }

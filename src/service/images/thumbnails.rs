@@ -5,8 +5,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::resize_urls::VerifiedSignature;
 use super::variant_request::{FormatRequest, VariantRequest, is_transparent};
 use super::variants::ReadyVariant;
@@ -16,7 +14,7 @@ use crate::model::image::{Format, Image, Thumbnail, ThumbnailSize, Visibility};
 use crate::model::rendering::Rendering;
 use crate::objects::{self, layout};
 use crate::service::Service;
-use crate::service::admission::downloads::{BodyStream, DownloadError};
+use crate::service::admission::downloads::{Download, DownloadError};
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
 use crate::service::identity::permissions;
@@ -47,9 +45,7 @@ pub enum Content {
     Unchanged,
     /// Only the length in bytes.
     Length(u64),
-    Bytes(Bytes),
-    /// The length in bytes, and a stream that follows the speed of the client.
-    Stored(u64, BodyStream),
+    Body(Download),
 }
 
 /// How often to retry when the object of a variant is missing although its row existed.
@@ -164,16 +160,18 @@ impl Service {
                 ReadyVariant::JustStored { bytes, .. } | ReadyVariant::NotStored { bytes, .. } if !sending.with_body => {
                     Content::Length(bytes.len() as u64)
                 }
-                ReadyVariant::JustStored { bytes, .. } | ReadyVariant::NotStored { bytes, memory: None, .. } => {
-                    Content::Bytes(bytes)
+                ReadyVariant::JustStored { object, bytes } => {
+                    self.objects.cache(&layout::key(image.id, &object), bytes.clone());
+                    Content::Body(Download::Bytes(bytes))
                 }
+                ReadyVariant::NotStored { bytes, memory: None, .. } => Content::Body(Download::Bytes(bytes)),
                 ReadyVariant::NotStored { bytes, memory: Some(memory), .. } => {
-                    let (length, sent) = self.send_from_memory(key, bytes, memory).await?;
-                    Content::Stored(length, sent)
+                    Content::Body(self.send_from_memory(key, bytes, memory).await?)
                 }
                 ReadyVariant::Stored(object) => match self.read_content(&layout::key(image.id, &object), sending).await {
                     Ok(content) => content,
                     Err(DownloadError::Storage(objects::Error::NotFound { .. })) => {
+                        self.variant_cache.remove(image.id, &rendering.name());
                         self.remove_lost_variant(image.id, &object).await?;
                         continue;
                     }
@@ -186,11 +184,13 @@ impl Service {
     }
 
     async fn read_content(&self, key: &str, sending: &SendOptions<'_>) -> Result<Content, DownloadError> {
-        if !sending.with_body {
-            return Ok(Content::Length(self.objects.size(key).await?));
+        if sending.with_body {
+            return Ok(Content::Body(self.send_object(sending.requested_by, key.to_owned(), None).await?));
         }
-        let (length, bytes) = self.send_object(sending.requested_by, key.to_owned(), None).await?;
-        Ok(Content::Stored(length, bytes))
+        Ok(Content::Length(match self.objects.cached(key) {
+            Some(bytes) => bytes.len() as u64,
+            None => self.objects.size(key).await?,
+        }))
     }
 
     /// Removes a variant whose object is missing: removed since the row was read, or lost.

@@ -69,10 +69,9 @@ impl Service {
         rendering: &Rendering,
     ) -> Result<ReadyVariant, Error> {
         let name = rendering.name();
-        if let Some(found) = store::images::variants::find(&self.db, image.id, &name).await?.filter(|found| found.ready) {
+        if let Some(object) = self.find_ready(image.id, &name).await? {
             self.metrics.count_variant("hit");
-            self.touch(image.id, &found).await;
-            return Ok(ReadyVariant::Stored(found.object));
+            return Ok(ReadyVariant::Stored(object));
         }
         let deadline = tokio::time::Instant::now() + self.limits.admission_wait;
         let turn = tokio::time::timeout_at(deadline, self.variant_locks.lock((image.id, name)));
@@ -279,11 +278,24 @@ impl Service {
     }
 
     /// Records the use of a variant. Failing to do so does not fail the read.
-    async fn touch(&self, id: ImageId, found: &store::images::variants::Variant) {
+    /// Returns the object of a variant that is ready, and records its use. Its row is cached until its use must be recorded again.
+    /// A variant that has been removed meanwhile has the same bytes; without its object, the cached row is discarded, too.
+    async fn find_ready(&self, id: ImageId, name: &str) -> Result<Option<String>, Error> {
         let now = self.clock.now();
-        if now - found.used_at < TOUCH_INTERVAL {
-            return;
+        if let Some(known) = self.variant_cache.get(id, name).filter(|known| now - known.used_at < TOUCH_INTERVAL) {
+            return Ok(Some(known.object));
         }
+        let found = store::images::variants::find(&self.db, id, name).await?.filter(|found| found.ready);
+        let Some(mut found) = found else { return Ok(None) };
+        if now - found.used_at >= TOUCH_INTERVAL {
+            self.touch(id, &found, now).await;
+            found.used_at = now;
+        }
+        self.variant_cache.insert(id, name, found.clone());
+        Ok(Some(found.object))
+    }
+
+    async fn touch(&self, id: ImageId, found: &store::images::variants::Variant, now: DateTime<Utc>) {
         let touched = async {
             let mut tx = self.db.begin().await?;
             store::images::variants::touch(&mut tx, id, &found.object, now).await?;

@@ -71,6 +71,10 @@ impl Service {
         let decoding = self.admission.decode_usage();
         metrics.decode_memory_in_use_bytes.set(to_gauge(decoding.in_use_bytes));
         metrics.decode_memory_budget_bytes.set(to_gauge(decoding.total_bytes));
+        let cache = self.objects.cache_use();
+        metrics.cache_in_use_bytes.set(to_gauge(cache.used_bytes));
+        metrics.cache_max_bytes.set(to_gauge(cache.max_bytes));
+        metrics.set_cache_counts(cache.hits, cache.misses);
         let pool = self.db.pool_use();
         for (state, value) in [("in_use", pool.open - pool.idle), ("idle", pool.idle), ("max", pool.max)] {
             Metrics::set_state(&metrics.database_connections, state, value.into());

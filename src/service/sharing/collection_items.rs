@@ -4,6 +4,7 @@
 //! positions. Locks are taken in one order: the image, the collection, its items, and last the counters of collections.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -100,7 +101,7 @@ impl Service {
             return Err(Error::no_such_image());
         }
         let links = self.links(&mut self.signer().await?, &image);
-        Ok((image, links))
+        Ok((Arc::unwrap_or_clone(image), links))
     }
 
     /// Adds an image to the end of a collection; if it is in it already, it keeps its position.

@@ -94,7 +94,7 @@ impl Service {
         sending: &SendOptions<'_>,
     ) -> Result<Original, Error> {
         let (id, link) = store::sharing::expiring_links::find(&self.db, &secrets::hash(token)).await?.ok_or_else(no_such_link)?;
-        let image = store::images::find(&self.db, id).await?.filter(is_live).ok_or_else(no_such_link)?;
+        let image = self.image_cache.find(&self.db, id).await?.filter(|image| is_live(image)).ok_or_else(no_such_link)?;
         let now = self.clock.now();
         let may_resume = link.expires_at > now && link.paid_bytes > 0 && part.range.is_some();
         if link.is_expired(now) && !may_resume {
@@ -118,11 +118,11 @@ impl Service {
             return Err(Error::forbidden("Previews are not available for links with a maximum number of views."));
         }
         // Started first, because failures of the storage must not count as a view.
-        let (stored, bytes) = self.send_original(sending.requested_by, &image, part.clone()).await?;
+        let body = self.send_original(sending.requested_by, &image, part.clone()).await?;
         if !is_preview {
             self.charge_views(&link, part.is_some(), wanted, image.file_size).await?;
         }
-        Ok(Original { image, etag, part, content: Content::Stored(stored, bytes) })
+        Ok(Original { image, etag, part, content: Content::Body(body) })
     }
 
     /// Counts a view. One view covers all bytes of the file, in one piece or in parts. Only [`PROBE_BYTES`] more are free. So a

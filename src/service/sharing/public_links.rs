@@ -3,6 +3,7 @@
 //! The bytes are streamed, never held in memory as a whole. A link to an image stops working when the image is deleted.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use crate::model::byte_range::ByteRange;
 use crate::model::caller::Caller;
@@ -11,7 +12,7 @@ use crate::model::image::Image;
 use crate::model::plural::counted;
 use crate::objects::layout;
 use crate::service::Service;
-use crate::service::admission::downloads::BodyStream;
+use crate::service::admission::downloads::Download;
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
 use crate::service::identity::permissions;
@@ -19,7 +20,7 @@ use crate::service::images::thumbnails::{Content, SendOptions};
 
 /// An original to send.
 pub struct Original {
-    pub image: Image,
+    pub image: Arc<Image>,
     /// The hash of the file, without quotes.
     pub etag: String,
     /// The bytes to send; `None` means the whole file.
@@ -68,21 +69,22 @@ impl Service {
         if !sending.with_body {
             return Ok(Original { image, etag, part, content: Content::Length(wanted) });
         }
-        let (stored, bytes) = self.send_original(sending.requested_by, &image, part.clone()).await?;
-        if stored != wanted {
+        let body = self.send_original(sending.requested_by, &image, part.clone()).await?;
+        if body.length() != wanted {
+            let stored = body.length();
             let found = format!("the storage has {} of image {id}, but the database has {wanted}", counted(stored, "byte"));
             return Err(Error::internal(found));
         }
-        Ok(Original { image, etag, part, content: Content::Stored(stored, bytes) })
+        Ok(Original { image, etag, part, content: Content::Body(body) })
     }
 
-    /// Streams the original or a part of it. Returns the number of bytes and the stream.
+    /// Sends the original or a part of it.
     pub(in crate::service) async fn send_original(
         &self,
         requested_by: &TurnKey,
         image: &Image,
         part: Option<RangeInclusive<u64>>,
-    ) -> Result<(u64, BodyStream), Error> {
+    ) -> Result<Download, Error> {
         let key = layout::stored_key(image, layout::ORIGINAL);
         match self.send_object(requested_by, key.clone(), part).await {
             Ok(sent) => Ok(sent),

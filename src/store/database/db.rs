@@ -4,6 +4,7 @@
 //! that a database that hangs does not hang the service.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::{Migration, Migrator};
@@ -19,6 +20,7 @@ use super::error::Error;
 use super::pending_counters::PendingCounters;
 use super::postgres;
 use super::postgres::{Lease, Pool, PoolConfig, Target};
+use super::row_changes::RowChanges;
 pub use super::sql::{Sql, Value};
 use super::sqlite;
 
@@ -32,7 +34,7 @@ pub struct Db {
 #[derive(Debug, Clone)]
 enum Pools {
     Postgres(Pool),
-    Sqlite { readers: SqlitePool, writer: SqlitePool },
+    Sqlite { readers: SqlitePool, writer: SqlitePool, changes: Arc<RowChanges> },
 }
 
 /// A transaction. Dropping it without [`Tx::commit`] rolls it back.
@@ -41,6 +43,8 @@ pub struct Tx {
     inner: TxInner,
     timeout: Duration,
     pub(in crate::store) counters: PendingCounters,
+    /// Only for SQLite.
+    changes: Option<Arc<RowChanges>>,
 }
 
 #[derive(Debug)]
@@ -83,8 +87,9 @@ impl Db {
         let pools = match &config.location {
             Location::Postgres(url) => Pools::Postgres(open_postgres(url, config).await?),
             Location::Sqlite(path) => {
-                let (readers, writer) = sqlite::open(path, config).await?;
-                Pools::Sqlite { readers, writer }
+                let changes = Arc::<RowChanges>::default();
+                let (readers, writer) = sqlite::open(path, config, &changes).await?;
+                Pools::Sqlite { readers, writer, changes }
             }
         };
         Ok(Self { pools, timeout: config.statement_timeout })
@@ -107,16 +112,29 @@ impl Db {
     /// # Errors
     /// The database is unavailable.
     pub async fn begin(&self) -> Result<Tx, Error> {
-        let inner = match &self.pools {
+        let (inner, changes) = match &self.pools {
             Pools::Postgres(pool) => {
                 let started = Instant::now();
                 let mut lease = pool.lease().await?;
                 within(self.remaining_time(started), async { lease.session()?.begin().await }).await?;
-                TxInner::Postgres(lease)
+                (TxInner::Postgres(lease), None)
             }
-            Pools::Sqlite { writer, .. } => TxInner::Sqlite(within(self.timeout, writer.begin_with("begin immediate")).await?),
+            Pools::Sqlite { writer, changes, .. } => {
+                let begun = within(self.timeout, writer.begin_with("begin immediate")).await?;
+                (TxInner::Sqlite(begun), Some(Arc::clone(changes)))
+            }
         };
-        Ok(Tx { inner, timeout: self.timeout, counters: PendingCounters::default() })
+        Ok(Tx { inner, timeout: self.timeout, counters: PendingCounters::default(), changes })
+    }
+
+    /// Returns the version of the rows that decide who may see an image. What was read after a call is current for as long as
+    /// later calls return the same version. Returns `None` while a transaction is changing them, and always for PostgreSQL, where
+    /// other instances change them as well.
+    pub fn version(&self) -> Option<u64> {
+        match &self.pools {
+            Pools::Postgres(_) => None,
+            Pools::Sqlite { changes, .. } => changes.version(),
+        }
     }
 
     /// Returns the time that remains for the statement after the wait for a connection.
@@ -183,7 +201,7 @@ impl Db {
                 let (open, idle, max) = pool.in_use();
                 PoolUse { open, idle, max }
             }
-            Pools::Sqlite { readers, writer } => {
+            Pools::Sqlite { readers, writer, .. } => {
                 let (readers, writer) = (of(readers), of(writer));
                 PoolUse { open: readers.open + writer.open, idle: readers.idle + writer.idle, max: readers.max + writer.max }
             }
@@ -202,7 +220,7 @@ impl Db {
     pub async fn close(&self) {
         match &self.pools {
             Pools::Postgres(pool) => pool.close().await,
-            Pools::Sqlite { readers, writer } => {
+            Pools::Sqlite { readers, writer, .. } => {
                 readers.close().await;
                 writer.close().await;
             }
@@ -236,13 +254,19 @@ impl Tx {
     /// After an error, it is **unknown** whether the transaction was committed.
     pub async fn commit(mut self) -> Result<(), Error> {
         self.write_counters().await?;
+        let changed = self.changes.map(|changes| (changes.transaction(), changes));
         within(self.timeout, async {
             match self.inner {
                 TxInner::Postgres(mut lease) => lease.session()?.commit().await,
                 TxInner::Sqlite(tx) => tx.commit().await,
             }
         })
-        .await
+        .await?;
+        // After an error, or if this is cancelled, it ends when the connection returns to its pool.
+        if let Some((transaction, changes)) = changed {
+            changes.end(transaction);
+        }
+        Ok(())
     }
 
     /// Writes the pending counter changes, which locks these counters until the transaction ends. Afterwards it must not lock

@@ -11,5 +11,6 @@ pub(super) mod pending_counters;
 pub mod postgres;
 #[cfg(test)]
 pub(super) mod query_plans;
+mod row_changes;
 pub mod sql;
 pub mod sqlite;

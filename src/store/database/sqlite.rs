@@ -5,12 +5,14 @@
 //! their own connections and never wait for the writer (WAL).
 
 use std::path::Path;
+use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, SqliteConnection, SqlitePool};
 
 use super::config::DbConfig;
 use super::error::Error;
+use super::row_changes::RowChanges;
 
 /// Reads are CPU-bound, so more readers gain nothing, and each has its own thread and cache.
 const MAX_READERS: u32 = 4;
@@ -19,7 +21,7 @@ const MAX_READERS: u32 = 4;
 ///
 /// # Errors
 /// The file cannot be opened.
-pub async fn open(path: &Path, config: &DbConfig) -> Result<(SqlitePool, SqlitePool), Error> {
+pub(super) async fn open(path: &Path, config: &DbConfig, changes: &Arc<RowChanges>) -> Result<(SqlitePool, SqlitePool), Error> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -30,7 +32,10 @@ pub async fn open(path: &Path, config: &DbConfig) -> Result<(SqlitePool, SqliteP
         .busy_timeout(config.timeout);
     let writer =
         SqlitePoolOptions::new().max_connections(1).acquire_timeout(config.timeout).idle_timeout(None).max_lifetime(None);
-    let writer = writer.after_release(|connection, _| Box::pin(has_rolled_back(connection)));
+    let watching = Arc::clone(changes);
+    let writer = writer.after_connect(move |connection, _| Box::pin(Arc::clone(&watching).watch(connection)));
+    let ending = Arc::clone(changes);
+    let writer = writer.after_release(move |connection, _| Box::pin(has_ended(connection, Arc::clone(&ending))));
     let writer = writer.connect_with(options.clone()).await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(config.max_connections.min(MAX_READERS))
@@ -40,11 +45,12 @@ pub async fn open(path: &Path, config: &DbConfig) -> Result<(SqlitePool, SqliteP
     Ok((readers, writer))
 }
 
-/// Returns whether the connection can begin another transaction. When a write fails (for example because the disk is full),
+/// Waits for the end of the connection's transaction. Returns whether it can begin another one. When a write fails (for example because the disk is full),
 /// SQLite itself rolls back. It then rejects the explicit rollback, so sqlx believes that a transaction is open and never begins
 /// another.
-async fn has_rolled_back(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-    // A rollback may still be queued for the connection's thread.
+async fn has_ended(connection: &mut SqliteConnection, changes: Arc<RowChanges>) -> Result<bool, sqlx::Error> {
+    // A commit or rollback may still be queued for the connection's thread.
     connection.ping().await?;
+    changes.end(changes.transaction());
     Ok(!connection.is_in_transaction())
 }

@@ -1,5 +1,6 @@
 //! Tests of images: upload, lists, thumbnails, resized images and the trash.
 
+mod cached_files;
 mod content_credentials;
 mod counters;
 mod idempotency;

@@ -43,6 +43,14 @@ fn free(downloads: &Downloads) -> u64 {
     downloads.slots.all.total().slots - downloads.slots.all.in_use().slots
 }
 
+/// Returns the length and the bytes.
+fn stream(download: Download) -> (u64, BodyStream) {
+    match download {
+        Download::Bytes(bytes) => (bytes.len() as u64, futures::stream::once(std::future::ready(Ok(bytes))).boxed()),
+        Download::Stream(length, stream) => (length, stream),
+    }
+}
+
 async fn take(sent: &mut BodyStream, bytes: u64, from: u64) {
     let mut place = from;
     while place < from + bytes {
@@ -57,7 +65,7 @@ async fn take(sent: &mut BodyStream, bytes: u64, from: u64) {
 async fn a_client_gets_every_byte_and_releases_its_slot() {
     let (downloads, (open, asked)) = (downloads(1), storage());
     for (part, start, length) in [(None, 0, FILE), (Some(100..=200_000), 100, 199_901)] {
-        let (stated, mut sent) = downloads.start(&anybody(), Arc::clone(&open), part).await.expect("it starts");
+        let (stated, mut sent) = stream(downloads.start(&anybody(), Arc::clone(&open), part).await.expect("it starts"));
         assert_eq!(stated, length);
         assert_eq!(free(&downloads), 0);
         take(&mut sent, length, start).await;
@@ -70,10 +78,10 @@ async fn a_client_gets_every_byte_and_releases_its_slot() {
 #[tokio::test]
 async fn a_stalled_client_releases_its_slot_and_resumes_at_the_next_byte() {
     let (downloads, (open, asked)) = (downloads(1), storage());
-    let (_, mut slow) = downloads.start(&anybody(), Arc::clone(&open), None).await.expect("it starts");
+    let (_, mut slow) = stream(downloads.start(&anybody(), Arc::clone(&open), None).await.expect("it starts"));
     take(&mut slow, 3 * PIECE_BYTES as u64, 0).await;
     // There is one slot; another client gets it as soon as the first one stalls.
-    let (_, mut other) = downloads.start(&anybody(), Arc::clone(&open), None).await.expect("it starts");
+    let (_, mut other) = stream(downloads.start(&anybody(), Arc::clone(&open), None).await.expect("it starts"));
     take(&mut other, FILE, 0).await;
     let done = 3 * PIECE_BYTES as u64;
     drop(other);
@@ -92,7 +100,7 @@ async fn a_client_that_waits_for_the_storage_keeps_its_slot() {
         };
         Box::pin(async move { Ok((FILE, futures::stream::once(late).boxed())) })
     });
-    let (_, mut sent) = downloads.start(&anybody(), open, None).await.expect("it starts");
+    let (_, mut sent) = stream(downloads.start(&anybody(), open, None).await.expect("it starts"));
     let first = sent.next();
     tokio::pin!(first);
     assert!(futures::poll!(&mut first).is_pending());
@@ -117,14 +125,14 @@ async fn a_client_that_stalls_after_waiting_for_the_storage_releases_its_slot() 
             Box::pin(async move { Ok((length, futures::stream::once(rest).boxed())) })
         })
     };
-    let (_, mut slow) = downloads.start(&anybody(), open, None).await.expect("it starts");
+    let (_, mut slow) = stream(downloads.start(&anybody(), open, None).await.expect("it starts"));
     assert!(futures::poll!(slow.next()).is_pending(), "the storage has nothing yet");
     tokio::time::sleep(5 * SHORT).await;
     assert_eq!(free(&downloads), 0);
     late.notify_one();
     // The client does not poll for the chunk that has arrived.
     let (others, _) = storage();
-    let (_, mut other) = downloads.start(&anybody(), others, None).await.expect("it starts");
+    let (_, mut other) = stream(downloads.start(&anybody(), others, None).await.expect("it starts"));
     take(&mut other, FILE, 0).await;
     drop(other);
     late.notify_one();
@@ -136,7 +144,7 @@ async fn a_client_that_stalls_after_waiting_for_the_storage_releases_its_slot() 
 async fn a_client_below_the_minimum_rate_is_disconnected() {
     let (mut downloads, (open, _)) = (downloads(1), storage());
     (downloads.timeouts.speed_grace, downloads.timeouts.min_bytes_per_second) = (SHORT, 1 << 40);
-    let (_, mut drip) = downloads.start(&anybody(), open, None).await.expect("it starts");
+    let (_, mut drip) = stream(downloads.start(&anybody(), open, None).await.expect("it starts"));
     tokio::time::sleep(2 * SHORT).await;
     let ended = drip.next().await.expect("more").expect_err("an end").to_string();
     assert_eq!(ended, "the client reads too slowly");
@@ -190,7 +198,7 @@ async fn a_burst_starts_one_after_another_and_takes_no_slot_of_others() {
     let start = |address: &str| {
         let (downloads, open) = (&downloads, Arc::clone(&open));
         let key = TurnKey::Network(address.parse().unwrap());
-        async move { downloads.start(&key, open, None).await.expect("it starts").1 }
+        async move { stream(downloads.start(&key, open, None).await.expect("it starts")).1 }
     };
     let mut crowd = futures::future::join_all((0..STARTING_PER_CALLER).map(|_| start("192.0.2.1"))).await;
     let mut next = pin!(start("192.0.2.1"));
@@ -208,7 +216,7 @@ async fn a_burst_starts_one_after_another_and_takes_no_slot_of_others() {
 #[tokio::test]
 async fn a_small_file_is_read_immediately() {
     let (downloads, (open, _)) = (downloads(1), storage());
-    let (length, mut sent) = downloads.start(&anybody(), open, Some(5..=SMALL_BYTES + 4)).await.expect("it starts");
+    let (length, mut sent) = stream(downloads.start(&anybody(), open, Some(5..=SMALL_BYTES + 4)).await.expect("it starts"));
     assert_eq!((length, free(&downloads)), (SMALL_BYTES, 1));
     let bytes = sent.next().await.expect("bytes").expect("bytes");
     assert!(bytes.iter().zip(5..).all(|(found, place)| *found == byte(place)) && bytes.len() as u64 == SMALL_BYTES);
@@ -218,6 +226,6 @@ async fn a_small_file_is_read_immediately() {
 async fn a_file_that_ends_early_is_an_error() {
     let open: OpenObject =
         Arc::new(|_| Box::pin(async { Ok((FILE, futures::stream::once(async { Ok(Bytes::from_static(b"short")) }).boxed())) }));
-    let (_, sent) = downloads(1).start(&anybody(), open, None).await.expect("it starts");
+    let (_, sent) = stream(downloads(1).start(&anybody(), open, None).await.expect("it starts"));
     assert!(sent.try_collect::<BytesMut>().await.is_err());
 }
