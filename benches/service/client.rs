@@ -48,6 +48,11 @@ pub fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n").into_bytes()
 }
 
+/// Like [`get`], with another `Host`.
+pub fn get_from(host: &str, path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n").into_bytes()
+}
+
 /// A request by `user`, as an authenticating gateway forwards it.
 pub fn get_as(user: &str, path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: bench\r\nx-user-id: {user}\r\n\r\n").into_bytes()

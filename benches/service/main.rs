@@ -12,15 +12,16 @@ mod collections;
 mod fill;
 mod images;
 mod imports;
-mod links;
 mod listing;
 mod measure;
 mod memory;
+mod nginx;
 mod presign;
 mod process;
 mod random;
 mod requests;
 mod server;
+mod serving;
 mod uploads;
 #[path = "../../tests/pictures/webp.rs"]
 #[expect(dead_code, clippy::expect_used, reason = "shared with the tests, which use the rest")]
@@ -29,7 +30,7 @@ mod webp;
 type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T> = std::result::Result<T, Error>;
 
-const NAMES: &str = "listing, collections, requests, callers, presign, uploads, imports, links, captions, memory, process";
+const NAMES: &str = "listing, collections, requests, callers, presign, uploads, imports, serving, captions, memory, process";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -48,7 +49,7 @@ async fn main() -> Result<()> {
             "presign" => presign::run().await?,
             "uploads" => uploads::run().await?,
             "imports" => imports::run().await?,
-            "links" => links::run().await?,
+            "serving" => serving::run().await?,
             "captions" => captions::run().await?,
             "memory" => memory::run().await?,
             "process" => process::run().await?,
