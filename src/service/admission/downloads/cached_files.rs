@@ -56,7 +56,7 @@ impl Service {
     }
 }
 
-/// Opens an object in the storage, and caches it if it is small enough. A part comes from the cache if the object is there now.
+/// Opens an object in the storage. A whole object that is small enough is read into memory and cached.
 fn open_object(objects: Arc<ObjectStore>, key: String) -> OpenObject {
     Arc::new(move |part: Option<RangeInclusive<u64>>| -> BoxFuture<'static, Opened> {
         let (objects, key) = (Arc::clone(&objects), key.clone());
