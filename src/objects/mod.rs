@@ -192,6 +192,11 @@ impl ObjectStore {
         self.cache.insert(key, bytes);
     }
 
+    /// Removes an object from the cache that turned out to be damaged, so that it is read again when it has been restored.
+    pub fn discard_cached(&self, key: &str) {
+        self.cache.remove(key);
+    }
+
     /// Returns the use of the cache, for metrics.
     pub fn cache_use(&self) -> CacheUse {
         self.cache.in_use()

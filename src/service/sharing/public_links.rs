@@ -72,6 +72,7 @@ impl Service {
         let body = self.send_original(sending.requested_by, &image, part.clone()).await?;
         if body.length() != wanted {
             let stored = body.length();
+            self.objects.discard_cached(&layout::stored_key(&image, layout::ORIGINAL));
             let found = format!("the storage has {} of image {id}, but the database has {wanted}", counted(stored, "byte"));
             return Err(Error::internal(found));
         }
