@@ -45,7 +45,7 @@ impl Connection {
 }
 
 pub fn get(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n").into_bytes()
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").into_bytes()
 }
 
 /// Like [`get`], with another `Host`.
@@ -55,12 +55,12 @@ pub fn get_from(host: &str, path: &str) -> Vec<u8> {
 
 /// A request by `user`, as an authenticating gateway forwards it.
 pub fn get_as(user: &str, path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nhost: bench\r\nx-user-id: {user}\r\n\r\n").into_bytes()
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nx-user-id: {user}\r\n\r\n").into_bytes()
 }
 
 pub fn post_json(path: &str, body: &str) -> Vec<u8> {
     let length = body.len();
-    format!("POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
+    format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
         .into_bytes()
 }
 
@@ -80,7 +80,7 @@ pub fn post_image(file_name: &str, file: &[u8]) -> Vec<u8> {
     body.extend(file);
     body.extend(format!("\r\n--{boundary}--\r\n").as_bytes());
     let head = format!(
-        "POST /images HTTP/1.1\r\nhost: bench\r\ncontent-type: multipart/form-data; boundary={boundary}\r\ncontent-length: {}\r\n\r\n",
+        "POST /images HTTP/1.1\r\nhost: localhost\r\ncontent-type: multipart/form-data; boundary={boundary}\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     [head.into_bytes(), body].concat()

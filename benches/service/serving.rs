@@ -69,7 +69,7 @@ pub async fn run() -> Result<()> {
             for _ in 0..rounds {
                 let cpu = || Ok(server.cpu()? + backend.database_cpu()?);
                 series[0].round((address, &host), &paths, duration, cpu)?;
-                series[1].round((nginx.address(), "bench"), &mirrored, duration, || nginx.cpu())?;
+                series[1].round((nginx.address(), "localhost"), &mirrored, duration, || nginx.cpu())?;
             }
             let [service, peer] = &series;
             println!(
@@ -153,7 +153,7 @@ struct Requests {
 /// Uploads the images of a row; returns the requests for them.
 fn requests(server: &Server, side: u32, source: &Source) -> Result<Requests> {
     let mut connection = Connection::open(server.address)?;
-    let mut requests = Requests { address: server.address, host: "bench".to_owned(), paths: Vec::new() };
+    let mut requests = Requests { address: server.address, host: "localhost".to_owned(), paths: Vec::new() };
     for seed in 0..IMAGES {
         let response = connection.send(&post_image("noise.png", &noise(seed, side)?))?;
         let response: serde_json::Value = serde_json::from_slice(&response.body)?;
