@@ -73,7 +73,7 @@ fn callers(connection: &mut Connection) -> Result<Vec<(&'static str, String)>> {
     let token = string_field(&login.body, "access")?;
     let bearer = format!("authorization: Bearer {token}\r\n");
     let create_key = String::from_utf8(post_json("/api-keys", "{}"))?;
-    let create_key = create_key.replacen("host: bench\r\n", &format!("host: bench\r\n{bearer}"), 1);
+    let create_key = create_key.replacen("host: localhost\r\n", &format!("host: localhost\r\n{bearer}"), 1);
     let key = string_field(&connection.send(create_key.as_bytes())?.body, "key")?;
     let basic =
         |user: &str, password: &str| format!("authorization: Basic {}\r\n", STANDARD.encode(format!("{user}:{password}")));
@@ -101,5 +101,5 @@ fn requests() -> Result<Vec<(&'static str, Vec<String>)>> {
 }
 
 fn get(path: &str, header: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nhost: bench\r\n{header}\r\n").into_bytes()
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{header}\r\n").into_bytes()
 }
