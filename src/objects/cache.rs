@@ -20,7 +20,7 @@ const MAX_FILLING: usize = 8;
 /// What an entry takes besides its key and its bytes, approximately.
 const ENTRY_BYTES: u64 = 128;
 
-/// The typical size of a cached object, to size the table.
+/// The typical size of a cached object, for the initial size of the table, which grows if needed.
 const TYPICAL_BYTES: u64 = 16 << 10;
 
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Weighter<String, Bytes> for BySize {
 impl ObjectCache {
     /// Creates a cache of `max_bytes`; 0 turns caching off.
     pub fn new(max_bytes: u64) -> Self {
-        let entries = usize::try_from(max_bytes / TYPICAL_BYTES).unwrap_or(usize::MAX).max(16);
+        let entries = usize::try_from(max_bytes / TYPICAL_BYTES).unwrap_or(usize::MAX).clamp(16, 1 << 16);
         let objects = (max_bytes > 0).then(|| Cache::with_weighter(entries, max_bytes, BySize));
         Self {
             objects,

@@ -14,7 +14,7 @@ use crate::model::image::Image;
 use crate::store::database::db::Db;
 use crate::store::database::error::Error;
 
-/// The memory of a typical image, to size the table.
+/// The memory of a typical image, for the initial size of the table, which grows if needed.
 const TYPICAL_BYTES: u64 = 1024;
 
 /// What an entry and the collections of an image take, approximately.
@@ -44,7 +44,7 @@ impl Weighter<ImageId, (u64, Arc<Image>)> for BySize {
 impl ImageCache {
     /// Creates a cache of `max_bytes`; 0 turns caching off.
     pub fn new(max_bytes: u64) -> Self {
-        let entries = usize::try_from(max_bytes / TYPICAL_BYTES).unwrap_or(usize::MAX).max(16);
+        let entries = usize::try_from(max_bytes / TYPICAL_BYTES).unwrap_or(usize::MAX).clamp(16, 1 << 16);
         Self { images: (max_bytes > 0).then(|| Cache::with_weighter(entries, max_bytes, BySize)) }
     }
 
