@@ -34,13 +34,13 @@ macro_rules! authorized_callers {
 
 authorized_callers! {
     /// A caller with a user id: authenticated by credentials, or named by a trusted gateway.
-    User: |_, caller| caller.user().map(|_| ()).ok_or(Error::Unauthenticated);
+    User: |_, caller| caller.user().map(drop).ok_or(Error::Unauthenticated);
     /// A caller with an account.
-    AccountHolder: |service, caller| service.require_account(caller).map(|_| ());
+    AccountHolder: Service::require_account;
     /// A caller with an account whose credentials are not limited to scopes.
-    UnrestrictedAccountHolder: |service, caller| service.require_unrestricted_account(caller).map(|_| ());
+    UnrestrictedAccountHolder: Service::require_unrestricted_account;
     /// A caller with an account who has logged in, rather than sent an API key.
-    LoggedInAccountHolder: |service, caller| service.require_interactive_account(caller).map(|_| ());
+    LoggedInAccountHolder: Service::require_interactive_account;
     /// An administrator.
-    Admin: |service, caller| service.require_admin(caller).map(|_| ());
+    Admin: Service::require_admin;
 }
