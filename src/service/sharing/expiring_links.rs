@@ -3,7 +3,7 @@
 
 use chrono::TimeDelta;
 
-use super::public_links::{Original, RangeRequest};
+use super::public_links::{Original, RangeRequest, length_of};
 use crate::model::account::{ExpiringLink, LinkId};
 use crate::model::caller::Caller;
 use crate::model::id::ImageId;
@@ -110,7 +110,7 @@ impl Service {
             return Ok(Original { image, etag, part: None, content: Content::Unchanged });
         }
         let part = part.resolve(&image, &etag)?;
-        let wanted = part.as_ref().map_or(image.file_size, |part| part.end() - part.start() + 1);
+        let wanted = length_of(&image, part.as_ref());
         if !sending.with_body {
             return Ok(Original { image, etag, part, content: Content::Length(wanted) });
         }

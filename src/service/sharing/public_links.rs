@@ -63,23 +63,16 @@ impl Service {
         if (sending.is_known)(&etag) {
             return Ok(Original { image, etag, part: None, content: Content::Unchanged });
         }
-        let length = image.file_size;
         let part = request.resolve(&image, &etag)?;
-        let wanted = part.as_ref().map_or(length, |part| part.end() - part.start() + 1);
         if !sending.with_body {
-            return Ok(Original { image, etag, part, content: Content::Length(wanted) });
+            let length = length_of(&image, part.as_ref());
+            return Ok(Original { image, etag, part, content: Content::Length(length) });
         }
         let body = self.send_original(sending.requested_by, &image, part.clone()).await?;
-        if body.length() != wanted {
-            let stored = body.length();
-            self.objects.discard_cached(&layout::stored_key(&image, layout::ORIGINAL));
-            let found = format!("the storage has {} of image {id}, but the database has {wanted}", counted(stored, "byte"));
-            return Err(Error::internal(found));
-        }
         Ok(Original { image, etag, part, content: Content::Body(body) })
     }
 
-    /// Sends the original or a part of it.
+    /// Sends the original or a part of it. An original that does not have the length in the database is damaged.
     pub(in crate::service) async fn send_original(
         &self,
         requested_by: &TurnKey,
@@ -87,9 +80,21 @@ impl Service {
         part: Option<RangeInclusive<u64>>,
     ) -> Result<Download, Error> {
         let key = layout::stored_key(image, layout::ORIGINAL);
-        match self.send_object(requested_by, key.clone(), part).await {
-            Ok(sent) => Ok(sent),
-            Err(failed) => Err(self.explain_missing(image.id, &key, failed).await),
+        let wanted = length_of(image, part.as_ref());
+        let body = match self.send_object(requested_by, key.clone(), part).await {
+            Ok(body) => body,
+            Err(failed) => return Err(self.explain_missing(image.id, &key, failed).await),
+        };
+        if body.length() != wanted {
+            self.objects.discard_cached(&key);
+            let (id, stored) = (image.id, counted(body.length(), "byte"));
+            return Err(Error::internal(format!("the storage has {stored} of image {id}, but the database has {wanted}")));
         }
+        Ok(body)
     }
+}
+
+/// Returns the length of the original or of a part of it.
+pub(super) fn length_of(image: &Image, part: Option<&RangeInclusive<u64>>) -> u64 {
+    part.map_or(image.file_size, |part| part.end() - part.start() + 1)
 }

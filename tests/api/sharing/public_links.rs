@@ -163,12 +163,18 @@ async fn a_lost_or_truncated_original_is_an_error() {
     let key = format!("{}/{image}/original", &image[image.len() - 2..]);
     let path = format!("/i/{image}");
     app.storage().put(&key, b"short").await;
+    let lifetime = serde_json::json!({"expires_in": 3000});
+    let link = app.request(http::Method::POST, &format!("/images/{image}/links")).header("X-User-Id", "alice").json(&lifetime);
+    let link = app.send(link).await.json()["link"].as_str().expect("a link").to_owned();
+    let view = reqwest::Url::parse(&link).unwrap().path().to_owned();
     for _ in 0..2 {
         assert_error(&app.get(&path).await, 500, "InternalServerError");
+        assert_error(&app.get(&view).await, 500, "InternalServerError");
     }
     app.storage().delete(&key).await;
     assert_error(&app.get(&path).await, 500, "FileMissing");
     // Once it is restored, it is sent.
     app.storage().put(&key, &file).await;
     assert_eq!(&app.get(&path).await.body[..], &file[..]);
+    assert_eq!(&app.get(&view).await.body[..], &file[..]);
 }
