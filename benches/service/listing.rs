@@ -1,6 +1,6 @@
 //! Does a page of a list cost the same with 1000 images and with a million?
 //!
-//! For each back end, one service per database size runs at the same time. For every list, they are measured in turns.
+//! Each back end runs one service per database size at the same time. Each list is measured on all of them in turn.
 
 use chrono::{DateTime, Utc};
 use image_service::http::request::fields::{range_end, range_start};

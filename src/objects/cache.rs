@@ -1,7 +1,7 @@
 //! A cache of objects in memory, bounded by its size.
 //!
-//! The bytes of an object never change, so a cached object is never outdated. Whether a client may have it is decided elsewhere,
-//! for every request.
+//! The bytes of an object never change, so a cached object is never outdated. The service checks for each request whether the
+//! client may have it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
