@@ -62,10 +62,9 @@ async fn create_admin_creates_accounts_before_the_first_start_and_while_the_serv
     let arguments = ["create-admin", "--email", "third@example.org", "--user-id", "second"];
     assert_failed(&home.run_with_input(&arguments, &[], PASSWORD.as_bytes()).await, "already exists");
     assert_eq!(log_in(&process, "root@example.org", PASSWORD).await.status, 201, "the password is unchanged");
-    for log in [first.log, second.log, process.log()] {
+    for log in [first.log, second.log, process.stop().await] {
         assert!(!log.contains("horse"), "{log}");
     }
-    process.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
@@ -184,6 +185,7 @@ pub struct Process {
     pub address: SocketAddr,
     pub storage_address: Option<SocketAddr>,
     log: Arc<Mutex<String>>,
+    log_reader: Option<JoinHandle<()>>,
 }
 
 impl Process {
@@ -203,14 +205,15 @@ impl Process {
     async fn from_command(mut command: Command, has_storage: bool) -> Self {
         let mut child = command.spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
-        let mut lines = read_lines(child.stdout.take().unwrap(), Arc::default());
+        let (mut lines, _) = read_lines(child.stdout.take().unwrap(), Arc::default());
         let mut process = Self {
             guard: Guard { child },
             address: SocketAddr::from(([0, 0, 0, 0], 0)),
             storage_address: None,
             log: Arc::clone(&log),
+            log_reader: None,
         };
-        read_lines(process.guard.child.stderr.take().unwrap(), log);
+        process.log_reader = Some(read_lines(process.guard.child.stderr.take().unwrap(), log).1);
         process.address = address(&mut lines, "listening on http://").await;
         if has_storage {
             process.storage_address = Some(address(&mut lines, "storage on http://").await);
@@ -239,14 +242,16 @@ impl Process {
         self.guard.wait(limit).await.unwrap_or_else(|| panic!("the process is still running after {limit:?}"))
     }
 
-    /// Sends SIGTERM and checks that the process exits with success.
-    pub async fn stop(mut self) {
+    /// Sends SIGTERM and checks that the process exits with success. Returns the whole log.
+    pub async fn stop(mut self) -> String {
         self.terminate();
         let status = self.wait(START_LIMIT).await;
         assert!(status.success(), "{status}");
+        self.log_reader.take().expect("a log").join().expect("the log is read");
+        self.log()
     }
 
-    /// The log so far.
+    /// The log so far. A request is logged after its response, so a line may be missing that [`Process::stop`] returns.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
@@ -304,9 +309,9 @@ async fn address(lines: &mut mpsc::UnboundedReceiver<String>, prefix: &str) -> S
 }
 
 /// Forwards lines as they arrive, and collects them in `kept`.
-fn read_lines(pipe: impl Read + Send + 'static, kept: Arc<Mutex<String>>) -> mpsc::UnboundedReceiver<String> {
+fn read_lines(pipe: impl Read + Send + 'static, kept: Arc<Mutex<String>>) -> (mpsc::UnboundedReceiver<String>, JoinHandle<()>) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    std::thread::spawn(move || {
+    let reader = std::thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
             let mut kept = kept.lock().unwrap();
             kept.push_str(&line);
@@ -315,10 +320,10 @@ fn read_lines(pipe: impl Read + Send + 'static, kept: Arc<Mutex<String>>) -> mps
             sender.send(line).ok();
         }
     });
-    receiver
+    (receiver, reader)
 }
 
-fn collect(mut pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {
+fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
     std::thread::spawn(move || {
         let mut text = String::new();
         pipe.read_to_string(&mut text).unwrap();

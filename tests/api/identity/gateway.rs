@@ -3,7 +3,6 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Duration;
 
 use image_service::http;
 use reqwest::{Client, Method};
@@ -194,12 +193,11 @@ async fn the_first_administrator_is_created_once_from_a_password_file() {
         client.post(format!("http://{}/token", process.address)).json(&fields).send().await.expect("an answer").status().as_u16()
     };
     let process = Process::start(&home, &[("AUTH_MODE", "required")]).await;
-    assert!(process.log().contains("no account exists") && process.log().contains("create-admin"), "{}", process.log());
-    process.stop().await;
+    let log = process.stop().await;
+    assert!(log.contains("no account exists") && log.contains("create-admin"), "{log}");
     let process = Process::start(&home, &settings).await;
     assert_eq!(log_in(&process, PASSWORD).await, 201);
-    assert!(!process.log().contains("no account exists"));
-    process.stop().await;
+    assert!(!process.stop().await.contains("no account exists"));
     // The account exists now, with its own password.
     std::fs::write(&file, "another password").expect("a file");
     let process = Process::start(&home, &settings).await;
@@ -243,22 +241,17 @@ async fn the_log_has_the_client_address_and_the_account_and_api_key() {
         let answer = request.header("X-Forwarded-For", "203.0.113.9").header("X-Request-Id", "with-a-key").send().await;
         let account: serde_json::Value = answer.expect("an answer").json().await.expect("JSON");
         client.get(format!("{base}/images")).header("X-Request-Id", "nobody").send().await.expect("an answer");
-        let line = async |id: &str| {
-            for _ in 0..600 {
-                if let Some(line) = process.log().lines().find(|line| line.contains(&format!("\"{id}\""))) {
-                    return line.to_owned();
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            panic!("nothing was logged about {id}: {}", process.log())
+        let log = process.stop().await;
+        let line = |id: &str| {
+            let line = log.lines().find(|line| line.contains(&format!("\"{id}\"")));
+            line.unwrap_or_else(|| panic!("nothing was logged about {id}: {log}"))
         };
-        let (with_key, anonymous) = (line("with-a-key").await, line("nobody").await);
+        let (with_key, anonymous) = (line("with-a-key"), line("nobody"));
         for id in [&account["id"], &key["id"]] {
             assert!(with_key.contains(id.as_str().expect("an id")), "{id} {with_key}");
         }
         assert_eq!(with_key.contains("203.0.113.9"), address, "{with_key}");
         assert!(!anonymous.contains("account_id"), "{anonymous}");
-        assert!(!process.log().contains("root@example.org"), "e-mail addresses are not logged: {}", process.log());
-        process.stop().await;
+        assert!(!log.contains("root@example.org"), "e-mail addresses are not logged: {log}");
     }
 }

@@ -1,7 +1,6 @@
 //! Passwords: which are accepted, how spellings are normalised, and how passwords are changed.
 
 use chrono::TimeDelta;
-use std::time::Duration;
 
 use image_service::store::database::db::Run;
 use image_service::store::database::sql::Sql;
@@ -199,7 +198,7 @@ async fn no_secret_is_logged_at_any_log_level() {
     let create = ["create-admin", "--email", "root@example.org"];
     let created = home.run_with_input(&create, &settings, PASSWORD.as_bytes()).await;
     assert!(created.status.success(), "{created:?}");
-    let mut process = Process::start(&home, &settings).await;
+    let process = Process::start(&home, &settings).await;
     let address = process.address;
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     let request = |method: Method, path: &str| http.request(method, format!("http://{address}{path}"));
@@ -223,9 +222,7 @@ async fn no_secret_is_logged_at_any_log_level() {
     let change = json!({"current_password": PASSWORD, "new_password": "another horse battery"});
     let change = request(Method::PUT, "/accounts/me/password").basic_auth("root@example.org", Some(PASSWORD)).json(&change);
     assert_eq!(send(change).await.status, 204);
-    process.terminate();
-    process.wait(Duration::from_secs(60)).await;
-    let log = process.log();
+    let log = process.stop().await;
     assert!(log.contains("a refresh token was used twice"), "{log}");
     let of_token = |token: &str| token[token.len() - 43..].to_owned();
     for secret in

@@ -70,12 +70,11 @@ async fn a_missing_bucket_is_named_by_readiness_and_the_log_until_it_exists() {
         "the storage cannot be used: the bucket \"images\" does not exist at {}; create it, or set S3_CREATE_BUCKET=true",
         server.url
     );
-    let log = process.log();
-    assert_eq!(log.matches(&sentence).count(), 1, "a repeated failure is logged once: {log}");
     server.contents().exists = true;
     wait_until_ready(&client).await;
     client.upload(&Upload::small("in time", 1)).await.ok();
-    process.stop().await;
+    let log = process.stop().await;
+    assert_eq!(log.matches(&sentence).count(), 1, "a repeated failure is logged once: {log}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -109,9 +108,8 @@ async fn a_purge_deletes_all_versions_in_a_versioned_bucket() {
         let client = Client::new(process.address);
         upload_and_purge(&client, &server).await;
         assert_eq!(server.contents().count(), (0, 0), "{refused:?}");
-        let log = process.log();
+        let log = process.stop().await;
         assert_eq!(log.matches("a purge deletes all versions of an object").count(), 1, "{log}");
-        process.stop().await;
         let report = home.run(&["doctor"], &[]).await;
         let told = if refused.is_empty() { "a purge deletes all versions" } else { "unknown whether the bucket is versioned" };
         assert!(report.status.success() && report.output.contains(told), "{report:?}");
@@ -134,10 +132,9 @@ async fn versions_that_cannot_be_deleted_are_logged_once_and_do_not_block_purges
         assert_eq!(attempts(), tried, "{refused}: an operation that was rejected is not attempted for every object");
         let (live, versions) = server.contents().count();
         assert!(live == 0 && versions >= 12, "{refused}: {versions}");
-        let log = process.log();
+        let log = process.stop().await;
         assert_eq!(log.matches("purged images stay in the bucket \"images\" as old versions").count(), 1, "{refused}: {log}");
         assert!(log.contains("NoncurrentVersionExpiration") && log.contains("the storage answered 403 AccessDenied"), "{log}");
-        process.stop().await;
         if refused == "list versions" {
             let report = home.run(&["doctor"], &[]).await;
             assert!(report.output.contains("purged images stay in it as old versions"), "{report:?}");
@@ -186,12 +183,11 @@ async fn missing_credentials_are_logged_in_one_sentence_and_no_metadata_service_
                    profile that has them.";
     assert_eq!((ready.status, &ready.json()["message"]), (503, &message.into()));
     assert_error(&client.upload(&Upload::small("without", 1)).await, 503, "ServiceUnavailable");
-    let log = process.log();
+    let log = process.stop().await;
     let sentence = "the storage cannot be used: there are no credentials for the storage: set AWS_ACCESS_KEY_ID and \
                     AWS_SECRET_ACCESS_KEY, or AWS_PROFILE to a profile that has them\n";
     assert!(log.contains(sentence) && !log.contains("Ec2InstanceMetadata") && !log.contains('{'), "{log}");
     assert!(server.contents().requests.is_empty());
-    process.stop().await;
     let asked = tokio::time::timeout(Duration::from_millis(1), metadata.accept()).await;
     assert!(asked.is_err(), "the metadata service was contacted");
 }
@@ -203,10 +199,9 @@ async fn only_failures_of_the_service_are_logged_as_errors() {
     let client = Client::new(process.address);
     assert_eq!(client.get("/ready").await.status, 503);
     assert_eq!(client.get("/images/none").await.status, 404);
-    let log = process.log();
+    let log = process.stop().await;
     let level = |text: &str| log.lines().find(|line| line.contains(text)).and_then(|line| line.split_whitespace().nth(1));
     assert_eq!((level("request failed"), level("request rejected")), (Some("ERROR"), Some("INFO")), "{log}");
-    process.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -215,9 +210,8 @@ async fn an_unreachable_storage_is_named_with_its_address() {
     let process = Process::start(&home, &[]).await;
     let client = Client::new(process.address);
     assert_eq!(client.get("/ready").await.status, 503);
-    let log = process.log();
+    let log = process.stop().await;
     assert!(log.contains("cannot reach http://127.0.0.1:1: ") && log.contains("Connection refused"), "{log}");
-    process.stop().await;
     let examined = home.run(&["doctor"], &[]).await;
     let line = examined.log.lines().last().unwrap_or_default();
     assert!(
@@ -272,11 +266,8 @@ async fn a_private_storage_certificate_is_trusted_through_either_variable() {
         let answer = Client::new(process.address).get("/ready").await;
         let storage: Value = if ready { "up" } else { "down" }.into();
         assert_eq!(answer.json()["storage"], storage, "{variable}: {}", process.log());
-        if !ready {
-            let log = process.log();
-            assert!(log.contains("UnknownIssuer") && !log.contains("Error {"), "{log}");
-        }
-        process.stop().await;
+        let log = process.stop().await;
+        assert!(log.contains("UnknownIssuer") != ready && !log.contains("Error {"), "{log}");
     }
     let refused = home.run(&["serve"], &[("AWS_CA_BUNDLE", "/does/not/exist")]).await;
     assert!(!refused.status.success() && refused.log.contains("invalid AWS_CA_BUNDLE: /does/not/exist: "), "{refused:?}");

@@ -69,8 +69,8 @@ async fn an_upload_that_cannot_spill_to_disk_is_rejected_and_logged() {
     limit_files(&process, "unlimited");
     client.upload(&large).await.ok();
     assert_eq!(client.count_whole("large").await, 1);
-    assert!(process.log().contains("failed to write an upload's temporary file in UPLOAD_DISK_DIR"), "{}", process.log());
-    process.stop().await;
+    let log = process.stop().await;
+    assert!(log.contains("failed to write an upload's temporary file in UPLOAD_DISK_DIR"), "{log}");
 }
 
 async fn upload_until_stored(client: &Client, seed: u64) {

@@ -1,11 +1,10 @@
 //! The log: one line per request, without data of clients.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::client::{Client, HANG_TIMEOUT, Upload};
+use crate::harness::client::{Client, Upload};
 use crate::harness::pictures;
 use crate::harness::process::{Home, Process};
 use crate::harness::{Answer, Form, assert_error};
@@ -53,9 +52,8 @@ async fn the_log_has_one_line_per_request_with_its_id_and_no_client_data() {
     let altered = http.get(format!("{url}0")).send().await.expect("an answer");
     assert!(altered.status().is_client_error());
     let signature = url.split("X-Amz-Signature=").nth(1).expect("a signature").split('&').next().expect("a signature").to_owned();
-    let process = stop_and_keep_log(process).await;
 
-    let log = process.log();
+    let log = process.stop().await;
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     for line in &lines {
         assert!(line["timestamp"].is_string() && line["level"].is_string() && line["message"].is_string(), "{line}");
@@ -99,15 +97,7 @@ async fn many_unknown_names_give_a_short_response_and_log() {
         assert!(details.len() == reported && details.contains_key("(more)"), "{details:?}");
         assert!(details.keys().all(|name| name.len() <= 64) && answer.body.len() < 5000, "{} bytes", answer.body.len());
     }
-    let log = stop_and_keep_log(process).await.log();
+    let log = process.stop().await;
     assert_eq!(log.matches("20 unknown names").count(), 3, "{log}");
     assert!(!log.contains("secret-") && log.lines().all(|line| line.len() < 1000), "{log}");
-}
-
-async fn stop_and_keep_log(mut process: Process) -> Process {
-    process.terminate();
-    assert!(process.wait(HANG_TIMEOUT).await.success());
-    // Another thread is still reading the last lines of the log.
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    process
 }
