@@ -59,6 +59,10 @@ impl DeclaredChecksums {
         Ok(declared)
     }
 
+    pub(super) fn has_md5(&self) -> bool {
+        self.md5.is_some()
+    }
+
     /// Returns a hasher for the declared algorithms only.
     pub(super) fn hasher(&self) -> ChecksumHasher {
         let mut hasher = ChecksumHasher::default();
@@ -87,7 +91,7 @@ impl DeclaredChecksums {
             let value = value.flatten().ok_or_else(|| s3_error!(IncompleteBody, "The trailing header {header} is missing."))?;
             self.values.insert(name, parse_value(name, bytes, &value)?);
         }
-        if self.md5.is_some_and(|md5| md5 != actual.md5) {
+        if self.md5.is_some() && self.md5 != actual.md5 {
             return Err(s3_error!(BadDigest, "Content-MD5 does not match the body."));
         }
         for (name, value) in &self.values {

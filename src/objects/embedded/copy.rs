@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use s3s::checksum::ChecksumHasher;
 use s3s::dto::{
     ChecksumType, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, ETag, MetadataDirective, Timestamp,
 };
@@ -12,10 +11,12 @@ use s3s::{S3Result, s3_error};
 
 use super::blocking::{internal_error, run_blocking};
 use super::object::Object;
+use super::page_cache::ReadFrom;
 use super::read::stored_at;
 use super::storage::{Condition, Storage};
 use super::storage_error::StorageError;
 use super::trailer::ObjectMetadata;
+use super::upload_file::Hashers;
 use super::{checksums, write};
 
 /// Copies an object, or changes nothing.
@@ -39,10 +40,10 @@ pub(super) async fn copy(storage: &Arc<Storage>, input: CopyObjectInput) -> S3Re
 }
 
 fn copy_object(storage: &Storage, source: &Object, key: String) -> Result<ObjectMetadata, StorageError> {
-    let mut upload = storage.begin_upload(ChecksumHasher::default())?;
+    let mut upload = storage.begin_upload(Hashers::default())?;
     let mut rest = 0..source.metadata.length;
     while !rest.is_empty() {
-        let block = source.read_first(&rest)?;
+        let block = source.read_first(&rest, ReadFrom::Disk)?;
         upload.write_block(&block)?;
         rest.start += block.len() as u64;
     }
@@ -54,7 +55,7 @@ fn copy_object(storage: &Storage, source: &Object, key: String) -> Result<Object
 fn result(copied: &ObjectMetadata) -> CopyObjectResult {
     let checksums = checksums::to_dto(&copied.checksums);
     CopyObjectResult {
-        e_tag: Some(ETag::Strong(copied.md5.clone())),
+        e_tag: Some(ETag::Strong(copied.etag.clone())),
         last_modified: Some(Timestamp::from(stored_at(copied.stored_at_ms))),
         checksum_type: (!copied.checksums.is_empty()).then(|| ChecksumType::from_static(ChecksumType::FULL_OBJECT)),
         checksum_crc32: checksums.checksum_crc32,

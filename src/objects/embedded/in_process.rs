@@ -14,6 +14,10 @@ use s3s::Body;
 use s3s::service::S3Service;
 use tokio::sync::Semaphore;
 
+/// Marks a request of this process in its extensions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FromThisProcess;
+
 /// Returns an HTTP client for the SDK that passes requests to `s3`, at most `max_requests` at a time. They fail once `s3` is
 /// dropped, which unlocks its directory.
 pub(super) fn client(s3: &Arc<S3Service>, max_requests: usize) -> SharedHttpClient {
@@ -51,6 +55,7 @@ impl InProcess {
         if let Some(host) = host.map_err(|error| ConnectorError::user(error.into()))? {
             request.headers_mut().entry(header::HOST).or_insert(host);
         }
+        request.extensions_mut().insert(FromThisProcess);
         let response = s3.call(request.map(Body::http_body_unsync)).await;
         let response = response.map_err(|error| ConnectorError::other(error.into(), None))?;
         let response = response.map(|body| {

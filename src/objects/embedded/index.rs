@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::object::Object;
+use super::page_cache::ReadFrom;
 use super::storage_error::StorageError;
 
 /// An index that was not used for this time is dropped: between an operator's listings, memory is worth more.
@@ -148,7 +149,7 @@ fn scan_share(directories: &[PathBuf]) -> Result<Vec<String>, StorageError> {
     for directory in directories {
         for entry in std::fs::read_dir(directory).map_err(StorageError::io(directory))? {
             let path = entry.map_err(StorageError::io(directory))?.path();
-            match Object::open(&path) {
+            match Object::open(&path, ReadFrom::Disk) {
                 Ok(Some(object)) => keys.push(object.metadata.key),
                 Ok(None) => {}
                 Err(error @ StorageError::Damaged { .. }) => tracing::error!("skipping an object in a listing: {error}"),

@@ -88,7 +88,7 @@ fn describe(storage: &Storage, keys: Vec<String>) -> Result<Vec<Object>, Storage
             Err(error) => return Err(error),
         };
         objects.push(Object {
-            e_tag: Some(ETag::Strong(metadata.md5)),
+            e_tag: Some(ETag::Strong(metadata.etag)),
             last_modified: Some(Timestamp::from(stored_at(metadata.stored_at_ms))),
             size: i64::try_from(metadata.length).ok(),
             storage_class: Some(ObjectStorageClass::from_static(ObjectStorageClass::STANDARD)),

@@ -20,6 +20,7 @@
 //! signatures, so the process's log filter should contain `s3s=off`. This module logs what operators need.
 
 mod api;
+mod block_buffer;
 mod blocking;
 mod body;
 mod checksums;
@@ -31,6 +32,7 @@ mod index;
 mod list;
 mod min_rate;
 mod object;
+mod page_cache;
 mod read;
 mod request_filter;
 mod server;

@@ -1,16 +1,17 @@
 //! An object's file, open for reading: the metadata, and the data in verified blocks.
 //!
-//! It keeps the file that it opened: a later upload of the same key puts another file in its file and does not
-//! disturb this one. Everything here blocks.
+//! It keeps the file that it opened: a later upload of the same key puts another file in its place and does not disturb this one.
+//! Everything here blocks, unless it reads from the page cache.
 
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use super::block_buffer::BlockBuffer;
+use super::page_cache::{self, ReadFrom};
 use super::storage_error::StorageError;
 use super::trailer::{self, BLOCK_BYTES, FOOTER_BYTES, Footer, ObjectMetadata};
 
@@ -31,8 +32,8 @@ impl Object {
     ///
     /// # Errors
     /// `Damaged` if the file is truncated or its trailer is wrong.
-    pub(super) fn open(path: &Path) -> Result<Option<Self>, StorageError> {
-        let file = match File::open(path) {
+    pub(super) fn open(path: &Path, from: ReadFrom) -> Result<Option<Self>, StorageError> {
+        let file = match page_cache::open(path, from) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StorageError::io(path)(error)),
@@ -40,11 +41,11 @@ impl Object {
         let damaged = |reason| StorageError::Damaged { path: path.to_owned(), reason };
         let file_bytes = file.metadata().map_err(StorageError::io(path))?.len();
 
-        let mut tail = read_tail(&file, file_bytes, FIRST_READ_BYTES).map_err(StorageError::io(path))?;
+        let mut tail = read_tail(&file, file_bytes, FIRST_READ_BYTES, from).map_err(StorageError::io(path))?;
         let footer_start = tail.len().checked_sub(FOOTER_BYTES).ok_or_else(|| damaged("shorter than a footer"))?;
         let footer = Footer::decode(&tail[footer_start..], file_bytes).map_err(damaged)?;
         if footer.trailer_bytes() > tail.len() as u64 {
-            tail = read_tail(&file, file_bytes, footer.trailer_bytes()).map_err(StorageError::io(path))?;
+            tail = read_tail(&file, file_bytes, footer.trailer_bytes(), from).map_err(StorageError::io(path))?;
         }
         let trailer_bytes = usize::try_from(footer.trailer_bytes()).unwrap_or(usize::MAX);
         let trailer_start = tail.len().checked_sub(trailer_bytes).ok_or_else(|| damaged("shorter than its trailer"))?;
@@ -56,22 +57,17 @@ impl Object {
     ///
     /// # Errors
     /// `Damaged` if the block's checksum is wrong.
-    pub(super) fn read_first(&self, range: &Range<u64>) -> Result<Bytes, StorageError> {
-        self.read_first_into(Vec::new(), range)
-    }
-
-    /// Reads as [`Self::read_first`] into the caller's buffer. To avoid reallocation, its capacity must be the length of the
-    /// [block](Self::first_block).
-    pub(super) fn read_first_into(&self, mut buffer: Vec<u8>, range: &Range<u64>) -> Result<Bytes, StorageError> {
+    pub(super) fn read_first(&self, range: &Range<u64>, from: ReadFrom) -> Result<Bytes, StorageError> {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
         let block = self.first_block(range);
-        buffer.resize((block.end - block.start) as usize, 0);
-        self.file.read_exact_at(&mut buffer, block.start).map_err(StorageError::io(&self.path))?;
+        let mut buffer = BlockBuffer::new((block.end - block.start) as usize);
+        let data = buffer.as_mut_slice();
+        page_cache::read_exact_at(&self.file, data, block.start, from).map_err(StorageError::io(&self.path))?;
         let index = usize::try_from(block.start / BLOCK_BYTES as u64).ok();
         let expected = index.and_then(|index| self.block_checksums.get(index));
-        if expected != Some(&trailer::block_checksum(&buffer)) {
+        if expected != Some(&trailer::block_checksum(data)) {
             return Err(StorageError::Damaged { path: self.path.clone(), reason: "data with a wrong checksum" });
         }
         let selected = (range.start - block.start) as usize..(range.end.min(block.end) - block.start) as usize;
@@ -87,9 +83,9 @@ impl Object {
 }
 
 /// Reads the last `tail_bytes` of the file, or all of it if it is shorter.
-fn read_tail(file: &File, file_bytes: u64, tail_bytes: u64) -> io::Result<Vec<u8>> {
+fn read_tail(file: &File, file_bytes: u64, tail_bytes: u64, from: ReadFrom) -> io::Result<Vec<u8>> {
     let tail_bytes = tail_bytes.min(file_bytes);
     let mut tail = vec![0; tail_bytes as usize];
-    file.read_exact_at(&mut tail, file_bytes - tail_bytes)?;
+    page_cache::read_exact_at(file, &mut tail, file_bytes - tail_bytes, from)?;
     Ok(tail)
 }

@@ -20,13 +20,11 @@ use tokio::sync::Semaphore;
 use super::blocking::{internal_error, run_blocking};
 use super::checksums;
 use super::object::Object;
+use super::page_cache::ReadFrom;
 use super::storage::Storage;
 use super::storage_error::StorageError;
 use super::trailer::ObjectMetadata;
 use crate::model::plural::counted;
-
-/// A first block up to this size is read together with the trailer: a second switch to a blocking thread would take longer.
-const INLINE_READ_BYTES_MAX: u64 = 64 << 10;
 
 /// S3's content type for objects that were uploaded without one.
 const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
@@ -43,23 +41,16 @@ pub(super) async fn get(storage: &Arc<Storage>, request: S3Request<GetObjectInpu
     };
     let (key, range) = (input.key.clone(), input.range);
     let if_range = request.headers.get(header::IF_RANGE).cloned();
-    let storage = Arc::clone(storage);
-    let (object, range, first) = run_blocking(move || {
-        let object = find(&storage, &key)?;
+    let (object, range) = from_page_cache_or_disk(storage, move |storage, from| {
+        let object = find(storage, &key, from)?;
         conditions.check(&object.metadata)?;
         let range = range.filter(|_| if_range_holds(if_range.as_ref(), &object.metadata));
         let range = range.map(|range| resolve_range(range, &object.metadata)).transpose()?;
-        let selected = range.clone().unwrap_or(0..object.metadata.length);
-        let block = object.first_block(&selected);
-        let first = (block.end - block.start <= INLINE_READ_BYTES_MAX).then(|| object.read_first(&selected)).transpose();
-        Ok((Arc::new(object), range, first.map_err(internal_error)?))
+        Ok((Arc::new(object), range))
     })
     .await?;
     let selected = range.clone().unwrap_or(0..object.metadata.length);
-    let first = match first {
-        Some(first) => first,
-        None => read_block(Arc::clone(&object), selected.clone()).await.map_err(internal_error)?,
-    };
+    let first = read_block(Arc::clone(&object), selected.clone()).await.map_err(internal_error)?;
 
     let metadata = object.metadata.clone();
     let with_checksums = range.is_none() && is_enabled(request.input.checksum_mode.as_ref());
@@ -80,7 +71,7 @@ pub(super) async fn get(storage: &Arc<Storage>, request: S3Request<GetObjectInpu
         content_length: i64::try_from(selected.end - selected.start).ok(),
         content_range: range.map(|range| format!("bytes {}-{}/{length}", range.start, range.end - 1)),
         content_type: Some(metadata.headers.content_type.unwrap_or_else(|| DEFAULT_CONTENT_TYPE.to_owned())),
-        e_tag: Some(ETag::Strong(metadata.md5)),
+        e_tag: Some(ETag::Strong(metadata.etag)),
         last_modified: Some(Timestamp::from(stored_at(metadata.stored_at_ms))),
         metadata: (!metadata.user_metadata.is_empty()).then(|| metadata.user_metadata.into_iter().collect()),
         body: Some(body(object, selected, first)),
@@ -99,9 +90,8 @@ pub(super) async fn head(storage: &Arc<Storage>, request: S3Request<HeadObjectIn
         if_unmodified_since: input.if_unmodified_since,
     };
     let key = input.key;
-    let storage = Arc::clone(storage);
-    let metadata = run_blocking(move || {
-        let object = find(&storage, &key)?;
+    let metadata = from_page_cache_or_disk(storage, move |storage, from| {
+        let object = find(storage, &key, from)?;
         conditions.check(&object.metadata)?;
         Ok(object.metadata)
     })
@@ -124,7 +114,7 @@ pub(super) async fn head(storage: &Arc<Storage>, request: S3Request<HeadObjectIn
         content_language: input.response_content_language.or(headers.content_language),
         content_length: i64::try_from(metadata.length).ok(),
         content_type: Some(content_type.unwrap_or_else(|| DEFAULT_CONTENT_TYPE.to_owned())),
-        e_tag: Some(ETag::Strong(metadata.md5)),
+        e_tag: Some(ETag::Strong(metadata.etag)),
         last_modified: Some(Timestamp::from(stored_at(metadata.stored_at_ms))),
         metadata: (!metadata.user_metadata.is_empty()).then(|| metadata.user_metadata.into_iter().collect()),
         ..HeadObjectOutput::default()
@@ -136,9 +126,45 @@ pub(super) fn stored_at(stored_at_ms: u64) -> SystemTime {
     UNIX_EPOCH.checked_add(Duration::from_millis(stored_at_ms)).unwrap_or(UNIX_EPOCH)
 }
 
-fn find(storage: &Storage, key: &str) -> S3Result<Object> {
-    let found = storage.find(key).map_err(internal_error)?;
-    found.ok_or_else(|| s3_error!(NoSuchKey, "The object does not exist."))
+/// Why a read failed.
+enum ReadError {
+    Storage(StorageError),
+    S3(S3Error),
+}
+
+impl From<StorageError> for ReadError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl From<S3Error> for ReadError {
+    fn from(error: S3Error) -> Self {
+        Self::S3(error)
+    }
+}
+
+/// Reads from the page cache, or else from the disk on a blocking thread.
+async fn from_page_cache_or_disk<T: Send + 'static>(
+    storage: &Arc<Storage>,
+    read: impl Fn(&Storage, ReadFrom) -> Result<T, ReadError> + Send + 'static,
+) -> S3Result<T> {
+    let result = match read(storage, ReadFrom::PageCache) {
+        Err(ReadError::Storage(error)) if error.is_not_cached() => {
+            let storage = Arc::clone(storage);
+            run_blocking(move || Ok(read(&storage, ReadFrom::Disk))).await?
+        }
+        result => result,
+    };
+    result.map_err(|error| match error {
+        ReadError::Storage(error) => internal_error(error),
+        ReadError::S3(error) => error,
+    })
+}
+
+fn find(storage: &Storage, key: &str, from: ReadFrom) -> Result<Object, ReadError> {
+    let found = storage.find_in(key, from)?;
+    found.ok_or_else(|| ReadError::S3(s3_error!(NoSuchKey, "The object does not exist.")))
 }
 
 fn refuse_unsupported(version: Option<&str>, part: Option<i32>, encrypted: bool) -> S3Result<()> {
@@ -164,7 +190,7 @@ impl Conditions {
     fn check(&self, metadata: &ObjectMetadata) -> S3Result<()> {
         let matches = |condition: &ETagCondition| match condition {
             ETagCondition::Any => true,
-            ETagCondition::ETag(tag) => tag.value() == metadata.md5,
+            ETagCondition::ETag(tag) => tag.value() == metadata.etag,
         };
         // HTTP dates have whole seconds, so the time is truncated as in `Last-Modified`.
         let stored_at = Timestamp::from(stored_at(metadata.stored_at_ms / 1000 * 1000));
@@ -193,7 +219,7 @@ fn not_modified(metadata: &ObjectMetadata) -> S3Error {
             headers.insert(name, value);
         }
     };
-    add(header::ETAG, &format!("\"{}\"", metadata.md5));
+    add(header::ETAG, &format!("\"{}\"", metadata.etag));
     add(header::LAST_MODIFIED, &http_date(metadata));
     if let Some(cache_control) = &metadata.headers.cache_control {
         add(header::CACHE_CONTROL, cache_control);
@@ -215,7 +241,7 @@ fn http_date(metadata: &ObjectMetadata) -> String {
 /// Evaluates `If-Range`: a client that resumes a download gets the whole object if it has changed meanwhile.
 fn if_range_holds(if_range: Option<&HeaderValue>, metadata: &ObjectMetadata) -> bool {
     let Some(if_range) = if_range.map(HeaderValue::as_bytes) else { return true };
-    if_range == format!("\"{}\"", metadata.md5).as_bytes() || if_range == http_date(metadata).as_bytes()
+    if_range == format!("\"{}\"", metadata.etag).as_bytes() || if_range == http_date(metadata).as_bytes()
 }
 
 /// Resolves a requested range against the object's length.
@@ -272,19 +298,19 @@ fn blocks(object: Arc<Object>, range: Range<u64>) -> impl Stream<Item = Result<B
     })
 }
 
-/// Limits concurrent block reads across all clients: more would occupy threads and memory without making the disk faster.
+/// Limits concurrent reads of blocks from the disk across all clients: more would occupy threads and memory without making it
+/// faster.
 static READ_SLOTS: Semaphore = Semaphore::const_new(8);
 
 async fn read_block(object: Arc<Object>, range: Range<u64>) -> Result<Bytes, StorageError> {
-    let slot = READ_SLOTS
-        .acquire()
-        .await
-        .map_err(|closed| StorageError::Io { path: "reading".into(), source: std::io::Error::other(closed) })?;
-    // The allocator caches memory per thread, so allocate on one of the few runtime threads, not on a blocking thread.
-    let block = object.first_block(&range);
-    let buffer = Vec::with_capacity((block.end - block.start) as usize);
+    match object.read_first(&range, ReadFrom::PageCache) {
+        Err(error) if error.is_not_cached() => {}
+        read => return read,
+    }
+    let slot = READ_SLOTS.acquire().await;
+    let slot = slot.map_err(|closed| StorageError::Io { path: "reading".into(), source: std::io::Error::other(closed) })?;
     let read = tokio::task::spawn_blocking(move || {
-        let block = object.read_first_into(buffer, &range);
+        let block = object.read_first(&range, ReadFrom::Disk);
         drop(slot);
         block
     });

@@ -16,14 +16,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use s3s::checksum::ChecksumHasher;
 use sha2::{Digest, Sha256};
 
 use super::index::{Index, Page, Query};
 use super::object::Object;
+use super::page_cache::ReadFrom;
 use super::storage_error::StorageError;
 use super::trailer::ObjectMetadata;
-use super::upload_file::UploadFile;
+use super::upload_file::{Hashers, UploadFile};
 use super::{Error, disk};
 
 /// Number of subdirectories for objects. All are created at startup, so that no upload has to create one.
@@ -48,8 +48,8 @@ pub(super) enum Condition {
     Absent,
     /// The object exists.
     Present,
-    /// The object exists and has this MD5 in hex.
-    Md5(String),
+    /// The object exists and has this ETag.
+    ETag(String),
 }
 
 /// The result of a conditional change.
@@ -82,9 +82,9 @@ impl Storage {
         })
     }
 
-    /// Creates the file of an upload, which computes the checksums that `hasher` is configured for.
-    pub(super) fn begin_upload(&self, hasher: ChecksumHasher) -> Result<UploadFile, StorageError> {
-        UploadFile::create(&self.incoming, hasher)
+    /// Creates the file of an upload.
+    pub(super) fn begin_upload(&self, hashers: Hashers) -> Result<UploadFile, StorageError> {
+        UploadFile::create(&self.incoming, hashers)
     }
 
     /// Makes an upload the object with the key in `metadata`, if `condition` holds. The change is durable when this returns.
@@ -112,11 +112,22 @@ impl Storage {
 
     /// Opens an object; `None` if it does not exist.
     pub(super) fn find(&self, key: &str) -> Result<Option<Object>, StorageError> {
+        self.find_in(key, ReadFrom::Disk)
+    }
+
+    /// Like [`Self::find`]. From the page cache, it does not wait for a writer either.
+    pub(super) fn find_in(&self, key: &str, from: ReadFrom) -> Result<Option<Object>, StorageError> {
         let file = ObjectFile::of(key);
         let path = self.path(&file);
         let found = {
-            let _guard = self.read_lock(file.shard);
-            Object::open(&path)?
+            let _guard = match from {
+                ReadFrom::Disk => self.read_lock(file.shard),
+                ReadFrom::PageCache => {
+                    let guard = self.shards[usize::from(file.shard)].try_read();
+                    guard.map_err(|_| StorageError::io(&path)(io::ErrorKind::WouldBlock.into()))?
+                }
+            };
+            Object::open(&path, from)?
         };
         match found {
             Some(object) if object.metadata.key != key => {
@@ -226,23 +237,23 @@ fn shard_name(shard: u8) -> String {
     format!("{shard:02x}")
 }
 
-/// Checks a condition. A damaged object counts as `Present` but matches no MD5: it can be replaced or removed, but not by
+/// Checks a condition. A damaged object counts as `Present` but matches no ETag: it can be replaced or removed, but not by
 /// accident.
 fn check(condition: &Condition, path: &Path) -> Result<Outcome, StorageError> {
     if *condition == Condition::None {
         return Ok(Outcome::Done);
     }
-    let current_md5 = match Object::open(path) {
+    let current_etag = match Object::open(path, ReadFrom::Disk) {
         Ok(None) => None,
-        Ok(Some(object)) => Some(object.metadata.md5),
+        Ok(Some(object)) => Some(object.metadata.etag),
         Err(StorageError::Damaged { .. }) => Some(String::new()),
         Err(error) => return Err(error),
     };
-    Ok(match (condition, current_md5) {
+    Ok(match (condition, current_etag) {
         (Condition::None, _) | (Condition::Absent, None) | (Condition::Present, Some(_)) => Outcome::Done,
-        (Condition::Md5(required), Some(md5)) if *required == md5 => Outcome::Done,
-        (Condition::Present | Condition::Md5(_), None) => Outcome::Missing,
-        (Condition::Absent | Condition::Md5(_), Some(_)) => Outcome::Conflict,
+        (Condition::ETag(required), Some(etag)) if *required == etag => Outcome::Done,
+        (Condition::Present | Condition::ETag(_), None) => Outcome::Missing,
+        (Condition::Absent | Condition::ETag(_), Some(_)) => Outcome::Conflict,
     })
 }
 

@@ -20,7 +20,11 @@ pub(super) enum StorageError {
 impl StorageError {
     /// Adds the path to an I/O error.
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { path, source }
+        |source| Self::Io { path: path.to_owned(), source }
+    }
+
+    /// Whether a read from the page cache failed because something is not there.
+    pub(super) fn is_not_cached(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::WouldBlock)
     }
 }

@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use s3s::checksum::ChecksumHasher;
+use md5::Md5;
 use tempfile::TempDir;
 
 use super::index::{Page, Query, StartAfter};
 use super::object::Object;
+use super::page_cache::ReadFrom;
 use super::storage::{Condition, ObjectFile, Outcome, Storage};
 use super::storage_error::StorageError;
 use super::trailer::{BLOCK_BYTES, FOOTER_BYTES, Headers, ObjectMetadata};
-use super::upload_file::UploadFile;
+use super::upload_file::{Hashers, UploadFile};
 use super::{Embedded, EmbeddedConfig, Error};
 
 fn open(directory: &Path) -> Storage {
@@ -24,14 +25,14 @@ fn open(directory: &Path) -> Storage {
 }
 
 fn begin_upload(storage: &Storage, key: &str, data: &[u8]) -> (UploadFile, ObjectMetadata) {
-    let mut upload = storage.begin_upload(ChecksumHasher::default()).unwrap();
+    let mut upload = storage.begin_upload(Hashers { md5: Some(Md5::default()), ..Hashers::default() }).unwrap();
     for block in data.chunks(BLOCK_BYTES) {
         upload.write_block(block).unwrap();
     }
     let metadata = ObjectMetadata {
         key: key.to_owned(),
         length: upload.length(),
-        md5: hex::encode(upload.take_digests().md5),
+        etag: hex::encode(upload.take_digests().md5.unwrap()),
         stored_at_ms: upload.stored_at_ms(),
         headers: Headers { content_type: Some("image/jpeg".to_owned()), ..Headers::default() },
         user_metadata: [("name".to_owned(), "grüße".to_owned())].into(),
@@ -52,7 +53,7 @@ fn put(storage: &Storage, key: &str, data: &[u8]) {
 fn read(object: &Object) -> Result<Vec<u8>, StorageError> {
     let mut data = Vec::new();
     while (data.len() as u64) < object.metadata.length {
-        data.extend_from_slice(&object.read_first(&(data.len() as u64..object.metadata.length))?);
+        data.extend_from_slice(&object.read_first(&(data.len() as u64..object.metadata.length), ReadFrom::Disk)?);
     }
     Ok(data)
 }
@@ -160,9 +161,9 @@ fn damage_in_one_block_does_not_affect_the_others() {
     damaged[BLOCK_BYTES + 5] ^= 1;
     fs::write(path(&directory, "a"), &damaged).unwrap();
     let object = storage.find("a").unwrap().unwrap();
-    assert!(object.read_first(&(0..10)).is_ok());
-    assert!(object.read_first(&(BLOCK_BYTES as u64 + 50..BLOCK_BYTES as u64 + 60)).is_err());
-    assert!(object.read_first(&(2 * BLOCK_BYTES as u64..3 * BLOCK_BYTES as u64)).is_ok());
+    assert!(object.read_first(&(0..10), ReadFrom::Disk).is_ok());
+    assert!(object.read_first(&(BLOCK_BYTES as u64 + 50..BLOCK_BYTES as u64 + 60), ReadFrom::Disk).is_err());
+    assert!(object.read_first(&(2 * BLOCK_BYTES as u64..3 * BLOCK_BYTES as u64), ReadFrom::Disk).is_ok());
 }
 
 #[test]
@@ -205,16 +206,16 @@ fn a_reader_keeps_reading_the_version_that_it_opened() {
 fn changes_are_conditional() {
     let directory = TempDir::new().unwrap();
     let storage = open(directory.path());
-    let md5 = |key: &str| Condition::Md5(storage.find(key).unwrap().unwrap().metadata.md5);
+    let etag = |key: &str| Condition::ETag(storage.find(key).unwrap().unwrap().metadata.etag);
     assert_eq!(put_if(&storage, "a", b"1", &Condition::Present), Outcome::Missing);
-    assert_eq!(put_if(&storage, "a", b"1", &Condition::Md5("x".to_owned())), Outcome::Missing);
+    assert_eq!(put_if(&storage, "a", b"1", &Condition::ETag("x".to_owned())), Outcome::Missing);
     assert_eq!(put_if(&storage, "a", b"1", &Condition::Absent), Outcome::Done);
-    let first = md5("a");
+    let first = etag("a");
     assert_eq!(put_if(&storage, "a", b"2", &first), Outcome::Done);
     assert_eq!(put_if(&storage, "a", b"3", &first), Outcome::Conflict);
     assert_eq!(storage.remove("a", &first).unwrap(), Outcome::Conflict);
     assert_eq!(get(&storage, "a").unwrap(), b"2");
-    assert_eq!(storage.remove("a", &md5("a")).unwrap(), Outcome::Done);
+    assert_eq!(storage.remove("a", &etag("a")).unwrap(), Outcome::Done);
     assert_eq!(storage.remove("a", &Condition::None).unwrap(), Outcome::Done);
 }
 

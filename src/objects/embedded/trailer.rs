@@ -35,8 +35,9 @@ pub(super) struct ObjectMetadata {
     pub(super) key: String,
     /// Length of the data in bytes.
     pub(super) length: u64,
-    /// MD5 of the data in 32 hex digits; also the ETag.
-    pub(super) md5: String,
+    /// The ETag: MD5 of the data in 32 hex digits, or a random one that is not of that form.
+    #[serde(rename = "md5")]
+    pub(super) etag: String,
     /// When the upload began, in milliseconds since 1970; returned as `Last-Modified`.
     pub(super) stored_at_ms: u64,
     #[serde(flatten)]

@@ -22,21 +22,27 @@ pub(super) struct UploadFile {
     length: u64,
     stored_at_ms: u64,
     block_checksums: Vec<u32>,
-    md5: Md5,
-    hasher: ChecksumHasher,
+    hashers: Hashers,
     renamed: bool,
+}
+
+/// What is computed of the data while it is written.
+#[derive(Default)]
+pub(super) struct Hashers {
+    pub(super) md5: Option<Md5>,
+    pub(super) checksums: ChecksumHasher,
 }
 
 /// The digests of the data.
 pub(super) struct Digests {
-    pub(super) md5: [u8; 16],
-    /// The checksums that the hasher passed to [`UploadFile::create`] is configured for, in base64.
+    pub(super) md5: Option<[u8; 16]>,
+    /// In base64.
     pub(super) checksums: s3s::dto::Checksum,
 }
 
 impl UploadFile {
     /// Creates an empty file in `directory`, which must be on the same file system as the objects.
-    pub(super) fn create(directory: &Path, hasher: ChecksumHasher) -> Result<Self, StorageError> {
+    pub(super) fn create(directory: &Path, hashers: Hashers) -> Result<Self, StorageError> {
         let mut name = [0_u8; 16];
         getrandom::fill(&mut name).map_err(|error| StorageError::io(directory)(io::Error::other(error.to_string())))?;
         let path = directory.join(hex::encode(name));
@@ -50,8 +56,7 @@ impl UploadFile {
             length: 0,
             stored_at_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
             block_checksums: Vec::new(),
-            md5: Md5::new(),
-            hasher,
+            hashers,
             renamed: false,
         })
     }
@@ -61,15 +66,18 @@ impl UploadFile {
         debug_assert!(block.len() <= BLOCK_BYTES && self.length.is_multiple_of(BLOCK_BYTES as u64));
         self.file.write_all(block).map_err(StorageError::io(&self.path))?;
         self.block_checksums.push(trailer::block_checksum(block));
-        self.md5.update(block);
-        self.hasher.update(block);
+        if let Some(md5) = &mut self.hashers.md5 {
+            md5.update(block);
+        }
+        self.hashers.checksums.update(block);
         self.length += block.len() as u64;
         Ok(())
     }
 
     /// Returns the digests of all data written, and resets the hashers: call it once, after the last block.
     pub(super) fn take_digests(&mut self) -> Digests {
-        Digests { md5: std::mem::take(&mut self.md5).finalize().into(), checksums: std::mem::take(&mut self.hasher).finalize() }
+        let Hashers { md5, checksums } = std::mem::take(&mut self.hashers);
+        Digests { md5: md5.map(|md5| md5.finalize().into()), checksums: checksums.finalize() }
     }
 
     /// Returns the number of bytes written.

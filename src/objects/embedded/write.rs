@@ -1,13 +1,14 @@
 //! `PutObject`, `DeleteObject` and `DeleteObjects`: S3's rules for changes to the storage.
 //!
-//! An upload is received in blocks, and each block is hashed and written on a blocking thread. A client that stalls occupies a
-//! temporary file and one block of memory, but no thread.
+//! An upload is received in blocks, which are hashed and written on a blocking thread, the last ones together with the commit. A
+//! client that stalls occupies a temporary file and one block of memory, but no thread.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
+use md5::{Digest as _, Md5};
 use s3s::dto::{
     Checksum, ChecksumType, DeleteObjectInput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETag, ETagCondition,
     Metadata, PutObjectInput, PutObjectOutput, StreamingBlob,
@@ -17,9 +18,11 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Result, StdError, s3_error};
 
 use super::blocking::{internal_error, run_blocking};
 use super::checksums::{self, DeclaredChecksums};
+use super::in_process::FromThisProcess;
 use super::storage::{Condition, Outcome, Storage};
+use super::storage_error::StorageError;
 use super::trailer::{BLOCK_BYTES, Headers, ObjectMetadata};
-use super::upload_file::UploadFile;
+use super::upload_file::{Hashers, UploadFile};
 
 /// S3's limit for keys.
 const KEY_BYTES_MAX: usize = 1024;
@@ -47,23 +50,34 @@ pub(super) async fn put(
         return Err(s3_error!(EntityTooLarge, "The object exceeds the maximum size of {object_bytes_max} bytes."));
     }
 
-    let mut upload = receive_body(storage, &declared, body, length).await?;
-    let digests = upload.take_digests();
-    let checksums = declared.verify(request.trailing_headers.as_ref(), &digests)?;
-    let metadata = ObjectMetadata {
-        key: request.input.key,
-        length,
-        md5: hex::encode(digests.md5),
-        stored_at_ms: upload.stored_at_ms(),
-        headers,
-        user_metadata,
-        checksums,
-    };
-    let output = put_output(&metadata);
-    let storage = Arc::clone(storage);
-    let outcome = run_blocking(move || storage.commit(upload, &metadata, &condition).map_err(internal_error)).await?;
-    check_outcome(outcome)?;
-    Ok(output)
+    let from_this_process = request.extensions.get::<FromThisProcess>().is_some();
+    // Nobody compares the ETags of this process's own objects with an MD5, which takes longer than everything else here.
+    let md5 = (!from_this_process || declared.has_md5()).then(Md5::new);
+    let hashers = Hashers { md5, checksums: declared.hasher() };
+    let received = receive_body(storage, hashers, body, length).await?;
+    let (key, trailers, storage) = (request.input.key, request.trailing_headers, Arc::clone(storage));
+    run_blocking(move || {
+        let mut upload = received.write_all(&storage).map_err(internal_error)?;
+        let digests = upload.take_digests();
+        let checksums = declared.verify(trailers.as_ref(), &digests)?;
+        let etag = etag(digests.md5).map_err(internal_error)?;
+        let (length, stored_at_ms) = (upload.length(), upload.stored_at_ms());
+        let metadata = ObjectMetadata { key, length, etag, stored_at_ms, headers, user_metadata, checksums };
+        check_outcome(storage.commit(upload, &metadata, &condition).map_err(internal_error)?)?;
+        Ok(put_output(&metadata))
+    })
+    .await
+}
+
+/// Returns the MD5 in hex, or a random ETag. It has the form that S3 uses if an ETag is not an MD5.
+fn etag(md5: Option<[u8; 16]>) -> Result<String, StorageError> {
+    if let Some(md5) = md5 {
+        return Ok(hex::encode(md5));
+    }
+    let mut random = [0_u8; 16];
+    let error = |error: getrandom::Error| StorageError::Io { path: "random".into(), source: std::io::Error::other(error) };
+    getrandom::fill(&mut random).map_err(error)?;
+    Ok(format!("{}-1", hex::encode(random)))
 }
 
 /// Removes an object. Succeeds if it does not exist.
@@ -118,49 +132,69 @@ pub(super) async fn delete_many(storage: &Arc<Storage>, input: DeleteObjectsInpu
     })
 }
 
-/// Writes a request's body to a new upload file.
+/// A body that is received, and written except for its last blocks.
+struct Received {
+    hashers: Hashers,
+    /// `None` if nothing is written yet.
+    upload: Option<UploadFile>,
+    rest: Bytes,
+}
+
+impl Received {
+    /// Writes the rest, which blocks.
+    fn write_all(self, storage: &Storage) -> Result<UploadFile, StorageError> {
+        let mut upload = match self.upload {
+            Some(upload) => upload,
+            None => storage.begin_upload(self.hashers)?,
+        };
+        for block in self.rest.chunks(BLOCK_BYTES) {
+            upload.write_block(block)?;
+        }
+        Ok(upload)
+    }
+}
+
+/// Receives a request's body. All that is left in memory at the end is less than a block, or a part of the body that arrived at
+/// once.
 async fn receive_body(
     storage: &Arc<Storage>,
-    declared: &DeclaredChecksums,
-    body: Option<StreamingBlob>,
+    hashers: Hashers,
+    mut body: Option<StreamingBlob>,
     length: u64,
-) -> S3Result<UploadFile> {
-    let hasher = declared.hasher();
-    let storage = Arc::clone(storage);
-    let mut upload = run_blocking(move || storage.begin_upload(hasher).map_err(internal_error)).await?;
-    let mut pending = BytesMut::new();
-    let mut received: u64 = 0;
-    let mut body = body;
+) -> S3Result<Received> {
+    let mut received = Received { hashers, upload: None, rest: Bytes::new() };
+    let mut received_bytes: u64 = 0;
     while let Some(body) = &mut body
         && let Some(chunk) = body.next().await
     {
         let chunk = chunk.map_err(body_error)?;
-        received += chunk.len() as u64;
-        if received > length {
+        received_bytes += chunk.len() as u64;
+        if received_bytes > length {
             return Err(s3_error!(IncompleteBody, "The body is longer than its declared length."));
         }
-        pending.extend_from_slice(&chunk);
-        while pending.len() >= BLOCK_BYTES {
-            upload = write_block(upload, pending.split_to(BLOCK_BYTES).freeze()).await?;
+        received.rest = joined(received.rest, chunk);
+        if received.rest.len() >= BLOCK_BYTES && received_bytes < length {
+            let rest = received.rest.split_off(received.rest.len() / BLOCK_BYTES * BLOCK_BYTES);
+            let storage = Arc::clone(storage);
+            let upload = run_blocking(move || received.write_all(&storage).map_err(internal_error)).await?;
+            received = Received { hashers: Hashers::default(), upload: Some(upload), rest };
         }
     }
     // The decoder of `aws-chunked` bodies does not notice a body that stops after a complete chunk.
-    if received != length {
+    if received_bytes != length {
         return Err(s3_error!(IncompleteBody, "The body is shorter than its declared length."));
     }
-    if !pending.is_empty() {
-        upload = write_block(upload, pending.freeze()).await?;
-    }
-    debug_assert_eq!(upload.length(), length);
-    Ok(upload)
+    Ok(received)
 }
 
-async fn write_block(mut upload: UploadFile, block: Bytes) -> S3Result<UploadFile> {
-    run_blocking(move || {
-        upload.write_block(&block).map_err(internal_error)?;
-        Ok(upload)
-    })
-    .await
+/// Appends `chunk`, without copying if it is the first.
+fn joined(rest: Bytes, chunk: Bytes) -> Bytes {
+    if rest.is_empty() {
+        return chunk;
+    }
+    let mut bytes = BytesMut::from(rest);
+    bytes.extend_from_slice(&chunk);
+    bytes.freeze()
 }
 
 /// Refuses unsupported features instead of ignoring them, because a client may rely on them.
@@ -210,7 +244,7 @@ fn put_condition(input: &PutObjectInput) -> S3Result<Condition> {
 fn if_match(condition: ETagCondition) -> Condition {
     match condition {
         ETagCondition::Any => Condition::Present,
-        ETagCondition::ETag(tag) => Condition::Md5(tag.into_value()),
+        ETagCondition::ETag(tag) => Condition::ETag(tag.into_value()),
     }
 }
 
@@ -297,7 +331,7 @@ fn put_output(metadata: &ObjectMetadata) -> PutObjectOutput {
     let Checksum { checksum_crc32, checksum_crc32c, checksum_crc64nvme, checksum_sha1, checksum_sha256, .. } =
         checksums::to_dto(&metadata.checksums);
     PutObjectOutput {
-        e_tag: Some(ETag::Strong(metadata.md5.clone())),
+        e_tag: Some(ETag::Strong(metadata.etag.clone())),
         checksum_type: (!metadata.checksums.is_empty()).then(|| ChecksumType::from_static(ChecksumType::FULL_OBJECT)),
         checksum_crc32,
         checksum_crc32c,

@@ -2,6 +2,7 @@
 //! every kind of storage.
 
 use chrono::TimeDelta;
+use http::HeaderValue;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -249,7 +250,18 @@ async fn presigned_urls_serve_ranges() {
     let image = app.post(Form::upload("alice", &file)).await.image();
     let answer = app.client.get(url(&image["download_url"])).header("Range", "bytes=100-199").send().await.unwrap();
     assert_eq!(answer.status(), 206);
+    let etag = answer.headers()["etag"].clone();
     assert!(answer.bytes().await.unwrap()[..] == file[100..200]);
+    // A client that resumes a download gets the whole file if it has changed.
+    for (if_range, status) in [(&etag, 206), (&HeaderValue::from_static("\"another\""), 200)] {
+        let request = app.client.get(url(&image["download_url"])).header("Range", "bytes=100-199").header("If-Range", if_range);
+        assert_eq!(request.send().await.unwrap().status(), status, "{if_range:?}");
+    }
+    let unchanged = app.client.get(url(&image["download_url"])).header("If-None-Match", &etag).send().await.unwrap();
+    assert_eq!(unchanged.status(), 304);
+    // Other objects have other ETags.
+    let thumbnail = app.client.get(url(&image["thumbnail_url"])).send().await.unwrap();
+    assert_ne!(thumbnail.headers()["etag"], etag);
 }
 
 #[tokio::test]
