@@ -5,8 +5,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_credential_types::Credentials;
-
 use super::Error;
 use crate::caption::{self, Captioner};
 use crate::config::Config;
@@ -104,10 +102,7 @@ async fn storage_endpoint(config: &Config) -> Result<(Endpoint, Option<Embedded>
             settings.limits.min_bytes_per_second = config.body_min_rate.0;
             settings.limits.object_bytes = settings.limits.object_bytes.max(config.pictures.max_file_size.0);
             let embedded = Embedded::start(settings).await.map_err(objects::Error::from)?;
-            let keys = &embedded.credentials;
-            let credentials = Credentials::new(&keys.access_key_id, &keys.secret_access_key, None, None, "embedded");
-            let (client, public_url) = (embedded.client.clone(), format!("http://{}", embedded.address));
-            Ok((Endpoint::Embedded { client, public_url, credentials }, Some(embedded)))
+            Ok((Endpoint::of_embedded(&embedded), Some(embedded)))
         }
     }
 }

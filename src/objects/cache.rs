@@ -20,13 +20,16 @@ const MAX_FILLING: usize = 8;
 /// What an entry takes besides its key and its bytes, approximately.
 const ENTRY_BYTES: u64 = 128;
 
+/// Bytes per segment of a cached object.
+const SEGMENT_BYTES: usize = 256 << 10;
+
 /// The typical size of a cached object, for the initial size of the table, which grows if needed.
 const TYPICAL_BYTES: u64 = 16 << 10;
 
 #[derive(Debug)]
 pub(super) struct ObjectCache {
     /// `None` if caching is off.
-    objects: Option<Cache<String, Bytes, BySize>>,
+    objects: Option<Cache<String, CachedObject, BySize>>,
     max_bytes: u64,
     filling: Arc<Semaphore>,
     hits: AtomicU64,
@@ -45,9 +48,40 @@ pub struct CacheUse {
 #[derive(Debug, Clone)]
 struct BySize;
 
-impl Weighter<String, Bytes> for BySize {
-    fn weight(&self, key: &String, bytes: &Bytes) -> u64 {
-        ENTRY_BYTES + (key.len() + bytes.len()) as u64
+impl Weighter<String, CachedObject> for BySize {
+    fn weight(&self, key: &String, object: &CachedObject) -> u64 {
+        ENTRY_BYTES + key.len() as u64 + object.length()
+    }
+}
+
+/// An object in memory, in segments that are freed separately: a slice of one does not keep the others in memory. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct CachedObject {
+    /// All but the last have [`SEGMENT_BYTES`].
+    segments: Arc<[Bytes]>,
+    length: usize,
+}
+
+impl CachedObject {
+    /// Splits an object, which copies it if it has more than one segment.
+    fn new(bytes: Bytes) -> Self {
+        let length = bytes.len();
+        let segments: Arc<[Bytes]> = match length {
+            0..=SEGMENT_BYTES => [bytes].into(),
+            _ => bytes.chunks(SEGMENT_BYTES).map(Bytes::copy_from_slice).collect(),
+        };
+        Self { segments, length }
+    }
+
+    pub fn length(&self) -> u64 {
+        self.length as u64
+    }
+
+    /// Returns the bytes from `start` to the end of their segment; empty after the end of the object.
+    pub fn rest_of_segment(&self, start: u64) -> Bytes {
+        let start = usize::try_from(start).unwrap_or(usize::MAX);
+        let segment = self.segments.get(start / SEGMENT_BYTES);
+        segment.map(|segment| segment.slice((start % SEGMENT_BYTES).min(segment.len())..)).unwrap_or_default()
     }
 }
 
@@ -75,7 +109,7 @@ impl ObjectCache {
         bytes <= self.max_bytes / MAX_OBJECT_SHARE
     }
 
-    pub fn get(&self, key: &str) -> Option<Bytes> {
+    pub fn get(&self, key: &str) -> Option<CachedObject> {
         let found = self.objects.as_ref()?.get(key);
         let count = if found.is_some() { &self.hits } else { &self.misses };
         count.fetch_add(1, Ordering::Relaxed);
@@ -83,14 +117,14 @@ impl ObjectCache {
     }
 
     /// Like [`ObjectCache::get`], but counts as neither a hit nor a miss.
-    pub fn peek(&self, key: &str) -> Option<Bytes> {
+    pub fn peek(&self, key: &str) -> Option<CachedObject> {
         self.objects.as_ref()?.get(key)
     }
 
     /// Adds an object, which may evict others. The cache keeps the whole allocation of `bytes`.
     pub fn insert(&self, key: &str, bytes: Bytes) {
         if let Some(objects) = self.objects.as_ref().filter(|_| self.accepts(bytes.len() as u64)) {
-            objects.insert(key.to_owned(), bytes);
+            objects.insert(key.to_owned(), CachedObject::new(bytes));
         }
     }
 
@@ -135,9 +169,29 @@ mod tests {
         cache.insert("large", Bytes::from(vec![0; (256 << 10) + 1]));
         cache.insert("removed", Bytes::from_static(b"bytes"));
         cache.remove("removed");
-        assert_eq!((cache.get("large"), cache.get("removed"), cache.in_use().used_bytes), (None, None, 0));
+        assert!(cache.get("large").is_none() && cache.get("removed").is_none());
+        assert_eq!(cache.in_use().used_bytes, 0);
         let off = ObjectCache::new(0);
         off.insert("key", Bytes::new());
-        assert_eq!((off.get("key"), off.in_use().misses), (None, 0));
+        assert!(off.get("key").is_none() && off.in_use().misses == 0);
+    }
+
+    #[test]
+    fn a_slice_of_a_large_object_keeps_only_its_segment_in_memory() {
+        let data: Bytes = (0..600_000_u32).map(|place| place as u8).collect();
+        let object = CachedObject::new(data.clone());
+        let mut read = Vec::new();
+        while read.len() < data.len() {
+            read.extend_from_slice(&object.rest_of_segment(read.len() as u64));
+        }
+        assert_eq!(read, data);
+        let slice = object.rest_of_segment(SEGMENT_BYTES as u64 + 7);
+        let expected = &data[SEGMENT_BYTES + 7..2 * SEGMENT_BYTES];
+        assert_eq!(slice, expected);
+        let segments: Vec<usize> = object.segments.iter().map(Bytes::len).collect();
+        assert_eq!(segments, [SEGMENT_BYTES, SEGMENT_BYTES, 600_000 - 2 * SEGMENT_BYTES]);
+        for beyond in [600_000, 786_432, u64::MAX] {
+            assert!(object.rest_of_segment(beyond).is_empty(), "{beyond}");
+        }
     }
 }

@@ -31,9 +31,10 @@ use tokio::sync::OwnedSemaphorePermit;
 pub use bucket::OldVersions;
 use bucket::Versioning;
 use cache::ObjectCache;
-pub use cache::CacheUse;
+pub use cache::{CacheUse, CachedObject};
 use client::{DEFAULT_REGION, sdk_config};
 use credentials::{CredentialsCache, RefreshIntervals};
+use embedded::Embedded;
 pub use error::Error;
 use presign::{BucketAddress, Signer};
 
@@ -61,6 +62,14 @@ pub enum Endpoint {
     Url(String),
     /// The S3 server embedded in this process.
     Embedded { client: SharedHttpClient, public_url: String, credentials: Credentials },
+}
+
+impl Endpoint {
+    pub fn of_embedded(server: &Embedded) -> Self {
+        let keys = &server.credentials;
+        let credentials = Credentials::new(&keys.access_key_id, &keys.secret_access_key, None, None, "embedded");
+        Self::Embedded { client: server.client.clone(), public_url: format!("http://{}", server.address), credentials }
+    }
 }
 
 /// A client for one bucket.
@@ -176,12 +185,12 @@ impl ObjectStore {
     }
 
     /// Returns an object from the cache.
-    pub fn cached(&self, key: &str) -> Option<Bytes> {
+    pub fn cached(&self, key: &str) -> Option<CachedObject> {
         self.cache.get(key)
     }
 
     /// Like [`ObjectStore::cached`], for the same request as before: it is not counted again.
-    pub fn peek_cached(&self, key: &str) -> Option<Bytes> {
+    pub fn peek_cached(&self, key: &str) -> Option<CachedObject> {
         self.cache.peek(key)
     }
 

@@ -2,9 +2,8 @@
 //!
 //! A slow client would hold a connection to the storage for as long as it reads: a few hundred stalled clients would block
 //! uploads. So the number of files that are read from the storage concurrently is limited by slots. A file whose client stalls
-//! for a moment releases its slot, and is reopened at the next byte when the client continues. The memory per client is limited
-//! as well: small pieces are copied from the large chunks of the storage. A client below the minimum transfer rate is
-//! disconnected.
+//! for a moment releases its slot, and is reopened at the next byte when the client continues. The memory is limited as well (see
+//! `pieces.rs`). A client below the minimum transfer rate is disconnected.
 //!
 //! The first bytes do not show whether a client reads: network buffers take about a megabyte. So few files may be in that
 //! starting phase concurrently, and fewer of one caller. In a burst they start one after another.
@@ -12,6 +11,7 @@
 //! Files in the cache need no slot (see `cached_files.rs`).
 
 mod cached_files;
+mod pieces;
 
 use std::ops::RangeInclusive;
 use std::pin::Pin;
@@ -25,6 +25,7 @@ use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt};
 use tokio::time::Instant;
 
+use self::pieces::{Chunk, ChunkMemory};
 use super::fair_queue::{Amount, Class, FairQueue, Permit, Turn, TurnKey};
 use crate::objects;
 use crate::objects::error::BoxError;
@@ -63,14 +64,11 @@ impl Download {
 /// A client that takes nothing for this long releases its slot.
 const STALL: Duration = Duration::from_millis(250);
 
-/// Bytes per piece that is passed to the connection.
-const PIECE_BYTES: usize = 16 << 10;
-
 /// A file up to this size is read immediately, and then releases its slot.
 const SMALL_BYTES: u64 = 64 << 10;
 
 /// A client that has taken this much since its file was opened is reading: all buffers on the way take less.
-const READING_BYTES: u64 = 1536 << 10;
+const READING_BYTES: u64 = 1792 << 10;
 
 /// One slot in this many is for clients that have not shown yet that they read.
 const STARTING_SHARE: u64 = 2;
@@ -86,6 +84,7 @@ const SPEED_GRACE: Duration = Duration::from_secs(30);
 pub(in crate::service) struct Downloads {
     /// Slots are granted by turns, so that a caller waits only for files of others that have started.
     slots: Slots,
+    chunks: ChunkMemory,
     timeouts: Timeouts,
 }
 
@@ -141,7 +140,7 @@ struct Timeouts {
 impl Downloads {
     pub fn new(slots: usize, slot: Duration, min_bytes_per_second: u64) -> Self {
         let timeouts = Timeouts { slot, stall: STALL, speed_grace: SPEED_GRACE, min_bytes_per_second };
-        Self { slots: Slots::new(slots as u64), timeouts }
+        Self { slots: Slots::new(slots as u64), chunks: ChunkMemory::default(), timeouts }
     }
 
     /// Opens a file, or `part` of it.
@@ -165,7 +164,8 @@ impl Downloads {
         }
         let now = Instant::now();
         let transfer = Arc::new(Mutex::new(Transfer {
-            source: Source::Open { pieces, rest: Bytes::new(), slot },
+            source: Source::Open { pieces, rest: Chunk::default(), slot },
+            chunks: self.chunks.clone(),
             next: start,
             end: start + length,
             taken_at: now,
@@ -247,6 +247,7 @@ impl TransferRate {
 /// A file that is being sent.
 struct Transfer {
     source: Source,
+    chunks: ChunkMemory,
     /// The offsets in the file that are still to be sent.
     next: u64,
     end: u64,
@@ -263,7 +264,7 @@ struct Transfer {
 enum Source {
     Open {
         pieces: Pieces,
-        rest: Bytes,
+        rest: Chunk,
         slot: Slot,
     },
     /// Waiting for the storage or for a slot, not for the client.
@@ -309,7 +310,7 @@ impl Transfer {
                     }
                     Poll::Ready(opened) => {
                         let (pieces, slot) = opened?;
-                        self.source = Source::Open { pieces, rest: Bytes::new(), slot };
+                        self.source = Source::Open { pieces, rest: Chunk::default(), slot };
                     }
                 },
                 Source::Open { pieces, rest, slot } if rest.is_empty() => self.source = Source::Waiting { pieces, slot },
@@ -320,13 +321,11 @@ impl Transfer {
                         return Poll::Pending;
                     }
                     Poll::Ready(None) => return Poll::Ready(Some(Err("the storage closed the file early".into()))),
-                    Poll::Ready(Some(piece)) => self.source = Source::Open { pieces, rest: piece?, slot },
+                    Poll::Ready(Some(chunk)) => self.source = Source::Open { pieces, rest: self.chunks.chunk(chunk?), slot },
                 },
                 Source::Open { pieces, mut rest, mut slot } => {
                     let left = usize::try_from(self.end - self.next).unwrap_or(usize::MAX);
-                    let taken_bytes = rest.split_to(rest.len().min(PIECE_BYTES).min(left));
-                    // A slice would keep the whole chunk in memory.
-                    let piece = Bytes::copy_from_slice(&taken_bytes);
+                    let piece = rest.take_piece(left);
                     self.next += piece.len() as u64;
                     self.rate.sent_bytes += piece.len() as u64;
                     slot.note_taken(piece.len());
@@ -346,13 +345,13 @@ impl Transfer {
             Source::Open { .. } | Source::Closed => Source::Closed,
             Source::Waiting { mut pieces, slot } => match pieces.poll_next_unpin(context) {
                 Poll::Pending => Source::Waiting { pieces, slot },
-                Poll::Ready(Some(Ok(rest))) => Source::Open { pieces, rest, slot },
+                Poll::Ready(Some(Ok(chunk))) => Source::Open { pieces, rest: self.chunks.chunk(chunk), slot },
                 // The error reappears when the file is reopened.
                 Poll::Ready(Some(Err(_)) | None) => Source::Closed,
             },
             Source::Opening(mut opening) => match opening.as_mut().poll(context) {
                 Poll::Pending => Source::Opening(opening),
-                Poll::Ready(Ok((pieces, slot))) => Source::Open { pieces, rest: Bytes::new(), slot },
+                Poll::Ready(Ok((pieces, slot))) => Source::Open { pieces, rest: Chunk::default(), slot },
                 Poll::Ready(Err(_)) => Source::Closed,
             },
         };

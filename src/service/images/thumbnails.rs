@@ -188,7 +188,7 @@ impl Service {
             return Ok(Content::Body(self.send_object(sending.requested_by, key.to_owned(), None).await?));
         }
         Ok(Content::Length(match self.objects.cached(key) {
-            Some(bytes) => bytes.len() as u64,
+            Some(object) => object.length(),
             None => self.objects.size(key).await?,
         }))
     }

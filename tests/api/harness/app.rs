@@ -1,5 +1,6 @@
 //! A service that belongs to one test, and a client for it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, Command, FromArgMatches};
@@ -268,9 +269,18 @@ impl TestApp {
     /// Direct access to the service's storage, with its credentials.
     pub fn storage(&self) -> Storage {
         match self.running().s3_address {
-            Some(address) => Storage::embedded(&address.to_string(), &self.data_dir.path().join("data/objects")),
+            Some(address) => Storage::embedded(&address.to_string(), &self.embedded_objects()),
             None => self.bucket.as_ref().map(|bucket| bucket.storage.clone()).expect("a bucket"),
         }
+    }
+
+    /// The directory of the embedded S3 server, if the service uses it.
+    pub fn objects_dir(&self) -> Option<PathBuf> {
+        self.bucket.is_none().then(|| self.embedded_objects())
+    }
+
+    fn embedded_objects(&self) -> PathBuf {
+        self.data_dir.path().join("data/objects")
     }
 
     pub fn config(&self) -> Config {

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::harness::accounts::Login;
 use crate::harness::metrics::sample_value;
 use crate::harness::pictures::{jpeg, padded};
+use crate::harness::process::files_below;
 use crate::harness::{Answer, Form, TestApp, assert_error};
 
 /// Everything of an image that can be cached.
@@ -165,6 +166,33 @@ async fn no_reader_gets_a_file_after_a_change_was_acknowledged() {
         done.store(true, Ordering::Relaxed);
     };
     tokio::join!(readers, changes);
+}
+
+/// Removes the files of all objects from the kernel's page cache, where the file system supports it.
+fn drop_page_cache(app: &TestApp) {
+    for path in app.objects_dir().map(|directory| files_below(&directory)).unwrap_or_default() {
+        let file = std::fs::File::open(path).unwrap();
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn files_are_the_same_from_the_page_cache_and_from_the_disk() {
+    let app = TestApp::with(&["--cache-memory=0"]).await;
+    let file = padded(jpeg(640, 480, 1), 1_000_000);
+    let image = app.post(Form::upload("alice", &file)).await.ok();
+    let path = format!("/i/{}", image["image_id"].as_str().unwrap());
+    for _ in 0..3 {
+        drop_page_cache(&app);
+        assert_eq!(app.get(&path).await.body, file);
+        // From the page cache.
+        assert_eq!(app.get(&path).await.body, file);
+        drop_page_cache(&app);
+        let part = app.get_with(&path, "Range", "bytes=300000-899999").await;
+        assert_eq!((part.status, &part.body[..]), (206, &file[300_000..900_000]));
+        drop_page_cache(&app);
+        assert_eq!(app.fetch(image["image"]["download_url"].as_str().unwrap()).await.body, file);
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
-//! Files from the cache. They need no slot, because a client that does not read keeps no connection to the storage, and no file in
-//! memory either: each piece is looked up in the cache when the client takes it. If the file has been evicted meanwhile, the rest
-//! comes from the storage.
+//! Files from the cache. They need no slot, because a client that does not read keeps no connection to the storage, and at most a
+//! piece of the file in memory: each piece is looked up in the cache when the client takes it. If the file has been evicted
+//! meanwhile, the rest comes from the storage.
 
-use std::ops::{Range, RangeInclusive};
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -12,14 +12,11 @@ use futures::future::BoxFuture;
 use futures::{Stream, StreamExt, TryStreamExt};
 
 use super::{BodyStream, Download, DownloadError, Downloads, OpenObject, Opened, SMALL_BYTES, TransferRate};
-use crate::objects::ObjectStore;
 use crate::objects::error::BoxError;
+use crate::objects::{CachedObject, ObjectStore};
 use crate::service::Service;
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
-
-/// Bytes per piece that is passed to the connection.
-const PIECE_BYTES: u64 = 32 << 10;
 
 impl Service {
     /// Sends an object, or a part of it, to a client, from the cache if it is there.
@@ -29,26 +26,35 @@ impl Service {
         key: String,
         part: Option<RangeInclusive<u64>>,
     ) -> Result<Download, DownloadError> {
-        let Some(bytes) = self.objects.cached(&key) else {
-            return self.downloads.start(requested_by, open_object(Arc::clone(&self.objects), key), part).await;
+        self.downloads.send_object(&self.objects, requested_by, key, part).await
+    }
+}
+
+impl Downloads {
+    async fn send_object(
+        &self,
+        objects: &Arc<ObjectStore>,
+        requested_by: &TurnKey,
+        key: String,
+        part: Option<RangeInclusive<u64>>,
+    ) -> Result<Download, DownloadError> {
+        let Some(object) = objects.cached(&key) else {
+            return self.start(requested_by, open_object(Arc::clone(objects), key), part).await;
         };
-        let size = bytes.len() as u64;
+        let size = object.length();
         let end = part.as_ref().map_or(size, |part| part.end().saturating_add(1).min(size));
         let next = part.as_ref().map_or(0, |part| *part.start()).min(end);
         let length = end - next;
         if length == size && length <= SMALL_BYTES {
-            return Ok(Download::Bytes(bytes));
-        }
-        if length <= SMALL_BYTES {
-            return Ok(Download::Bytes(copy(&bytes, next..end)));
+            return Ok(Download::Bytes(object.rest_of_segment(0)));
         }
         let sent = CachedFile {
-            objects: Arc::clone(&self.objects),
+            objects: Arc::clone(objects),
             key,
             next,
             end,
-            rate: TransferRate::new(self.downloads.timeouts),
-            downloads: self.downloads.clone(),
+            rate: TransferRate::new(self.timeouts),
+            downloads: self.clone(),
             requested_by: requested_by.clone(),
             rest: Rest::InCache,
         };
@@ -109,7 +115,7 @@ impl Stream for CachedFile {
                     }
                     self.rate.check()?;
                     match self.objects.peek_cached(&self.key) {
-                        Some(bytes) => return Poll::Ready(Some(self.take_piece(&bytes))),
+                        Some(object) => return Poll::Ready(Some(self.take_piece(&object))),
                         None => self.rest = Rest::Opening(self.reopen()),
                     }
                 }
@@ -130,9 +136,9 @@ impl Stream for CachedFile {
 }
 
 impl CachedFile {
-    fn take_piece(&mut self, file: &Bytes) -> Result<Bytes, BoxError> {
-        let end = self.end.min(self.next + PIECE_BYTES);
-        let piece = copy(file, self.next..end);
+    fn take_piece(&mut self, object: &CachedObject) -> Result<Bytes, BoxError> {
+        let segment = object.rest_of_segment(self.next);
+        let piece = self.downloads.chunks.chunk(segment).take_piece(in_memory(self.end - self.next));
         if piece.is_empty() {
             return Err("the file has changed in the cache".into());
         }
@@ -148,12 +154,63 @@ impl CachedFile {
     }
 }
 
-/// Copies a part of a file: a slice would keep the whole file in memory for as long as the client does not read.
-fn copy(file: &Bytes, part: Range<u64>) -> Bytes {
-    Bytes::copy_from_slice(file.get(in_memory(part.start)..in_memory(part.end)).unwrap_or_default())
-}
-
 /// Converts an offset in a file that is in memory, which fits into a `usize`.
 fn in_memory(offset: u64) -> usize {
     usize::try_from(offset).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::objects::embedded::{Embedded, EmbeddedConfig};
+    use crate::objects::{Endpoint, ObjectStoreConfig};
+
+    async fn object_store(embedded: &Embedded) -> ObjectStore {
+        let config = ObjectStoreConfig {
+            bucket: "images".to_owned(),
+            create_bucket: false,
+            endpoint: Endpoint::of_embedded(embedded),
+            public_endpoint_url: None,
+            timeout: Duration::from_secs(60),
+            cache_bytes: 64 << 20,
+        };
+        ObjectStore::open(&config).await.expect("an object store")
+    }
+
+    async fn read(sent: Download) -> Vec<u8> {
+        match sent {
+            Download::Bytes(bytes) => bytes.to_vec(),
+            Download::Stream(_, stream) => stream.try_collect::<BytesMut>().await.expect("bytes").to_vec(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_evicted_while_it_is_sent_continues_from_the_storage() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let config = EmbeddedConfig::new(directory.path().join("objects"), ([127, 0, 0, 1], 0).into(), "images");
+        let embedded = Embedded::start(config).await.expect("a server");
+        let objects = Arc::new(object_store(&embedded).await);
+        let file: Vec<u8> = (0..1_500_000_u32).map(|place| (place % 251) as u8).collect();
+        objects.put("file", file.clone().into(), "image/png").await.expect("an object");
+        let downloads = Downloads::new(8, Duration::from_secs(60), 0);
+        let anybody = TurnKey::Network("192.0.2.1".parse().expect("an address"));
+        let send = async |part| downloads.send_object(&objects, &anybody, "file".to_owned(), part).await.expect("a download");
+        assert_eq!(read(send(None).await).await, file);
+        assert!(objects.peek_cached("file").is_some());
+        for (part, bytes) in [(None, &file[..]), (Some(300_000..=1_400_000), &file[300_000..=1_400_000])] {
+            assert_eq!(read(send(part.clone()).await).await, bytes, "from the cache");
+            let Download::Stream(length, mut stream) = send(part).await else { panic!("a large file is a stream") };
+            assert_eq!(length, bytes.len() as u64);
+            let mut received = stream.next().await.expect("a piece").expect("bytes").to_vec();
+            objects.discard_cached("file");
+            while let Some(piece) = stream.next().await {
+                received.extend_from_slice(&piece.expect("bytes"));
+            }
+            assert_eq!(received, bytes);
+            assert_eq!(read(send(None).await).await, file, "cached again");
+        }
+        embedded.shutdown(Duration::from_secs(1)).await;
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 
+use super::pieces::COPIED_BYTES as PIECE_BYTES;
 use super::*;
 
 const FILE: u64 = 2 << 20;
@@ -32,6 +33,8 @@ const SHORT: Duration = Duration::from_millis(20);
 fn downloads(slots: usize) -> Downloads {
     let mut downloads = Downloads::new(slots, Duration::from_secs(60), 1000);
     downloads.timeouts.stall = SHORT;
+    // Small pieces only.
+    downloads.chunks = ChunkMemory::new(0);
     downloads
 }
 
