@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::server::{cpu_with_children, parent_of};
 use crate::{Error, Result};
 
-const BUCKET: &str = "bench";
+pub const BUCKET: &str = "bench";
 
 pub enum Backend {
     Embedded,
@@ -106,7 +106,7 @@ impl Postgres {
 }
 
 /// Creates the bucket on the external S3 server. Returns the settings for both.
-async fn storage_settings() -> Result<Vec<(&'static str, String)>> {
+pub async fn storage_settings() -> Result<Vec<(&'static str, String)>> {
     let mut settings = vec![("S3_BUCKET", BUCKET.to_owned())];
     for (from, to) in [
         ("TEST_S3_ENDPOINT_URL", "S3_ENDPOINT_URL"),

@@ -10,6 +10,7 @@ mod captions;
 mod client;
 mod collections;
 mod fill;
+mod gallery;
 mod images;
 mod imports;
 mod listing;
@@ -26,11 +27,13 @@ mod uploads;
 #[path = "../../tests/pictures/webp.rs"]
 #[expect(dead_code, clippy::expect_used, reason = "shared with the tests, which use the rest")]
 mod webp;
+mod wrk;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T> = std::result::Result<T, Error>;
 
-const NAMES: &str = "listing, collections, requests, callers, presign, uploads, imports, serving, captions, memory, process";
+const NAMES: &str =
+    "listing, collections, requests, callers, presign, uploads, imports, serving, gallery, scaling, captions, memory, process";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -50,6 +53,8 @@ async fn main() -> Result<()> {
             "uploads" => uploads::run().await?,
             "imports" => imports::run().await?,
             "serving" => serving::run().await?,
+            "gallery" => gallery::gallery().await?,
+            "scaling" => gallery::scaling().await?,
             "captions" => captions::run().await?,
             "memory" => memory::run().await?,
             "process" => process::run().await?,

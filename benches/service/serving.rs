@@ -3,17 +3,16 @@
 //! The client is wrk, which takes little CPU beside the servers. Each row is measured in turns.
 
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use crate::Result;
 use crate::backend::Backend;
 use crate::client::{Connection, get_from, post_image};
-use crate::measure::{median, number};
+use crate::measure::number;
 use crate::nginx::Nginx;
 use crate::random::Random;
 use crate::server::Server;
+use crate::wrk::{self, Series};
 
 const CLIENTS: usize = 64;
 
@@ -41,9 +40,7 @@ const ROWS: [(&str, u32, Source); 7] = [
 ];
 
 pub async fn run() -> Result<()> {
-    if Command::new("wrk").arg("-v").output().is_err() {
-        return Err("wrk is not installed".into());
-    }
+    wrk::require()?;
     let rounds = number("BENCH_ROUNDS", 5)?;
     let duration = Duration::from_millis(number("BENCH_MILLIS", 4000)? as u64).max(Duration::from_secs(1));
     let Some(nginx) = Nginx::start()? else { return Ok(()) };
@@ -65,7 +62,7 @@ pub async fn run() -> Result<()> {
                 size += bytes.len() / paths.len();
                 mirrored.push(nginx.add(&number.to_string(), &bytes)?);
             }
-            let (resident, mut series) = (server.memory_mib()?, [Series::default(), Series::default()]);
+            let (resident, mut series) = (server.memory_mib()?, [Series::new(CLIENTS), Series::new(CLIENTS)]);
             for _ in 0..rounds {
                 let cpu = || Ok(server.cpu()? + backend.database_cpu()?);
                 series[0].round((address, &host), &paths, duration, cpu)?;
@@ -85,62 +82,6 @@ pub async fn run() -> Result<()> {
         }
     }
     nginx.stop()
-}
-
-#[derive(Default)]
-struct Series {
-    per_second: Vec<f64>,
-    requests: f64,
-    cpu: Duration,
-}
-
-impl Series {
-    fn round(
-        &mut self,
-        server: (SocketAddr, &str),
-        paths: &[String],
-        duration: Duration,
-        cpu: impl Fn() -> Result<Duration>,
-    ) -> Result<()> {
-        let before = cpu()?;
-        let requests = load(server, paths, duration)?;
-        self.cpu += cpu()? - before;
-        self.requests += requests;
-        self.per_second.push(requests / duration.as_secs_f64());
-        Ok(())
-    }
-
-    fn per_second(&self) -> f64 {
-        median(&self.per_second)
-    }
-
-    fn cpu_us(&self) -> f64 {
-        self.cpu.as_secs_f64() * 1e6 / self.requests
-    }
-}
-
-/// Requests the paths in turn; returns the number of responses, which must all be 200.
-fn load((address, host): (SocketAddr, &str), paths: &[String], duration: Duration) -> Result<f64> {
-    let script = tempfile::NamedTempFile::with_suffix(".lua")?;
-    let list: Vec<String> = paths.iter().map(|path| format!("{path:?}")).collect();
-    std::fs::write(
-        script.path(),
-        format!(
-            "wrk.headers[\"Host\"] = {host:?}\nlocal paths = {{ {} }}\nlocal next = 0\n\
-             request = function() next = next % #paths + 1 return wrk.format(\"GET\", paths[next]) end\n",
-            list.join(", ")
-        ),
-    )?;
-    let clients = CLIENTS.to_string();
-    let mut wrk = Command::new("wrk");
-    wrk.args(["-t1", "-c", &clients, "-d", &format!("{}s", duration.as_secs())]);
-    wrk.arg("-s").arg(script.path() as &Path).arg(format!("http://{address}/"));
-    let output = String::from_utf8(wrk.output()?.stdout)?;
-    if output.contains("Non-2xx") || output.contains("Socket errors") {
-        return Err(format!("some requests failed:\n{output}").into());
-    }
-    let count = output.lines().find_map(|line| line.trim().split_once(" requests in ")?.0.parse().ok());
-    count.ok_or_else(|| format!("cannot read the output of wrk:\n{output}").into())
 }
 
 struct Requests {
