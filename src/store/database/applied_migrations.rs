@@ -3,13 +3,16 @@
 use sqlx::migrate::Migration;
 
 use super::error::Error;
+use super::row::row;
 
-/// A migration that was applied.
-#[derive(Debug, sqlx::FromRow)]
-pub struct Applied {
-    pub(super) version: i64,
-    checksum: Vec<u8>,
-    pub(super) success: bool,
+row! {
+    /// A migration that was applied.
+    #[derive(Debug)]
+    pub struct Applied {
+        pub(super) version: i64,
+        checksum: Vec<u8>,
+        pub(super) success: bool,
+    }
 }
 
 impl Applied {

@@ -11,6 +11,7 @@ pub(super) mod pending_counters;
 pub mod postgres;
 #[cfg(test)]
 pub(super) mod query_plans;
+pub(in crate::store) mod row;
 mod row_changes;
 pub mod sql;
 pub mod sqlite;

@@ -11,6 +11,7 @@ use crate::model::caller::UserId;
 use crate::model::plan::PlanName;
 use crate::store::database::db::{Run, Sql, Tx};
 use crate::store::database::error::Error;
+use crate::store::database::row::row;
 
 /// The columns of [`Row`].
 macro_rules! columns {
@@ -116,22 +117,25 @@ pub async fn set_password_hash(tx: &mut Tx, id: AccountId, password_hash: &str, 
     tx.execute(sql.bind(id.uuid()).bind(password_hash).bind(now)).await.map(drop)
 }
 
-#[derive(Debug, sqlx::FromRow)]
-pub(in crate::store) struct Row {
-    id: Uuid,
-    user_id: String,
-    email: String,
-    plan: Option<String>,
-    admin: bool,
-    updated_at: DateTime<Utc>,
-    disabled_at: Option<DateTime<Utc>>,
+row! {
+    #[derive(Debug)]
+    pub(in crate::store) struct Row {
+        id: Uuid,
+        user_id: String,
+        email: String,
+        plan: Option<String>,
+        admin: bool,
+        updated_at: DateTime<Utc>,
+        disabled_at: Option<DateTime<Utc>>,
+    }
 }
 
-#[derive(Debug, sqlx::FromRow)]
-struct RowWithHash {
-    #[sqlx(flatten)]
-    row: Row,
-    password_hash: String,
+row! {
+    #[derive(Debug)]
+    struct RowWithHash {
+        password_hash: String,
+        ..row: Row,
+    }
 }
 
 impl TryFrom<Row> for Account {

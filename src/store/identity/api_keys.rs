@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::model::account::{AccountId, ApiKey, KeyId, Scope};
 use crate::store::database::db::{Run, Sql, Tx};
 use crate::store::database::error::Error;
+use crate::store::database::row::row;
 
 pub async fn insert(tx: &mut Tx, key: &ApiKey, hash: &[u8]) -> Result<(), Error> {
     let sql = Sql::new(
@@ -79,15 +80,17 @@ fn scopes_to_text(scopes: Option<&BTreeSet<Scope>>) -> Option<String> {
     scopes.map(|scopes| scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(","))
 }
 
-#[derive(Debug, sqlx::FromRow)]
-struct Row {
-    id: Uuid,
-    account_id: Uuid,
-    description: String,
-    scopes: Option<String>,
-    hash: Vec<u8>,
-    last_used_at: Option<DateTime<Utc>>,
-    expires_at: Option<DateTime<Utc>>,
+row! {
+    #[derive(Debug)]
+    struct Row {
+        id: Uuid,
+        account_id: Uuid,
+        description: String,
+        scopes: Option<String>,
+        hash: Vec<u8>,
+        last_used_at: Option<DateTime<Utc>>,
+        expires_at: Option<DateTime<Utc>>,
+    }
 }
 
 impl Row {

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::model::account::{Entry, EntryId};
 use crate::store::database::db::{Run, Sql, Tx};
 use crate::store::database::error::Error;
+use crate::store::database::row::row;
 
 pub async fn insert(tx: &mut Tx, entry: &Entry) -> Result<(), Error> {
     let details: serde_json::Map<String, serde_json::Value> =
@@ -31,13 +32,15 @@ pub async fn page(run: impl Run, last: Option<EntryId>, limit: u32) -> Result<Ve
     Ok(run.fetch::<Row>(sql).await?.into_iter().map(Entry::from).collect())
 }
 
-#[derive(Debug, sqlx::FromRow)]
-struct Row {
-    id: Uuid,
-    actor: String,
-    action: String,
-    subject: String,
-    details: Json<BTreeMap<String, String>>,
+row! {
+    #[derive(Debug)]
+    struct Row {
+        id: Uuid,
+        actor: String,
+        action: String,
+        subject: String,
+        details: Json<BTreeMap<String, String>>,
+    }
 }
 
 impl From<Row> for Entry {

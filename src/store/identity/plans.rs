@@ -8,6 +8,7 @@ use crate::model::plan::{Features, Plan, PlanName};
 use crate::store::database::db::{Run, Sql, Tx};
 use crate::store::database::error::Error;
 use crate::store::database::names::deserialize_name;
+use crate::store::database::row::row;
 
 /// Returns all plans, by name.
 pub async fn all(run: impl Run) -> Result<Vec<Plan>, Error> {
@@ -65,11 +66,13 @@ fn to_json(features: &Features) -> serde_json::Value {
     })
 }
 
-#[derive(Debug, sqlx::FromRow)]
-struct Row {
-    name: String,
-    features: Json<FeaturesRow>,
-    built_in: bool,
+row! {
+    #[derive(Debug)]
+    struct Row {
+        name: String,
+        features: Json<FeaturesRow>,
+        built_in: bool,
+    }
 }
 
 /// Features as stored.

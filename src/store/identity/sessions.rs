@@ -7,6 +7,7 @@ use super::accounts::{Row, columns};
 use crate::model::account::{Account, AccountId, SessionId};
 use crate::store::database::db::{Run, Sql, Tx};
 use crate::store::database::error::Error;
+use crate::store::database::row::row;
 
 pub async fn insert(
     tx: &mut Tx,
@@ -61,15 +62,17 @@ pub async fn lock(tx: &mut Tx, refresh_id: Uuid) -> Result<Option<Session>, Erro
     Ok(tx.fetch_optional::<SessionRow>(sql.bind(refresh_id)).await?.map(Session::from))
 }
 
-#[derive(Debug, sqlx::FromRow)]
-struct SessionRow {
-    id: Uuid,
-    account_id: Uuid,
-    refresh_hash: Vec<u8>,
-    expires_at: DateTime<Utc>,
-    previous_hash: Option<Vec<u8>>,
-    rotation_salt: Option<Vec<u8>>,
-    rotated_at: Option<DateTime<Utc>>,
+row! {
+    #[derive(Debug)]
+    struct SessionRow {
+        id: Uuid,
+        account_id: Uuid,
+        refresh_hash: Vec<u8>,
+        expires_at: DateTime<Utc>,
+        previous_hash: Option<Vec<u8>>,
+        rotation_salt: Option<Vec<u8>>,
+        rotated_at: Option<DateTime<Utc>>,
+    }
 }
 
 impl From<SessionRow> for Session {
@@ -139,12 +142,14 @@ pub async fn delete_expired(tx: &mut Tx, now: DateTime<Utc>, limit: u32) -> Resu
     Ok(expired.len() as u64)
 }
 
-/// A secret that access tokens are signed with.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct SigningKey {
-    pub generation: i64,
-    pub secret: Vec<u8>,
-    pub created_at: DateTime<Utc>,
+row! {
+    /// A secret that access tokens are signed with.
+    #[derive(Debug, Clone)]
+    pub struct SigningKey {
+        pub generation: i64,
+        pub secret: Vec<u8>,
+        pub created_at: DateTime<Utc>,
+    }
 }
 
 /// Returns up to `limit` keys, newest first.

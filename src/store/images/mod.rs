@@ -27,6 +27,7 @@ use crate::model::id::ImageId;
 use crate::model::image::{Credentials, Format, Image, Metadata, PixelSize, TakenDown, Thumbnail, ThumbnailSize, Visibility};
 use crate::model::tag::Tag;
 use crate::model::text::{Description, FileName, Title};
+use crate::store::database::row::row;
 
 /// The columns of [`Row`], for every `select` and `returning` from `images`. The plan of the owner is read in the same statement,
 /// so that an image is never served by an outdated plan.
@@ -142,15 +143,17 @@ pub async fn find_oldest_in_trash(run: impl Run, user: &UserId, cutoff: DateTime
     Ok(run.fetch_optional::<(Uuid,)>(sql.bind(user.as_str()).bind(cutoff)).await?.map(|(id,)| ImageId::from(id)))
 }
 
-/// The data needed to purge an image. Nothing else of the row is read, so that a row that this version cannot read does not block
-/// the purge of others.
-#[derive(Debug, sqlx::FromRow)]
-pub struct Expired {
-    pub user_id: String,
-    pub file_size: i64,
-    pub taken_down: Option<String>,
-    pub object_prefix: String,
-    thumbnails: Json<Vec<serde_json::Value>>,
+row! {
+    /// The data needed to purge an image. Nothing else of the row is read, so that a row that this version cannot read does not
+    /// block the purge of others.
+    #[derive(Debug)]
+    pub struct Expired {
+        pub user_id: String,
+        pub file_size: i64,
+        pub taken_down: Option<String>,
+        pub object_prefix: String,
+        thumbnails: Json<Vec<serde_json::Value>>,
+    }
 }
 
 impl Expired {
@@ -184,35 +187,37 @@ pub async fn walk(run: impl Run, last: Option<ImageId>, limit: u32) -> Result<Ve
     run.fetch::<Row>(sql).await?.into_iter().map(Image::try_from).collect()
 }
 
-/// A row as both databases return it.
-#[derive(Debug, sqlx::FromRow)]
-pub(super) struct Row {
-    id: Uuid,
-    user_id: String,
-    visibility: String,
-    title: Option<String>,
-    description: Option<String>,
-    tags: Json<Vec<String>>,
-    file_name: String,
-    file_size: i64,
-    format: String,
-    width: i64,
-    height: i64,
-    sha256: Vec<u8>,
-    thumbnails: Json<Vec<ThumbnailRow>>,
-    colors: Json<Vec<ColorRow>>,
-    placeholder: Vec<u8>,
-    metadata: Json<MetadataRow>,
-    processing_us: i64,
-    updated_at: DateTime<Utc>,
-    deleted_at: Option<DateTime<Utc>>,
-    taken_down: Option<String>,
-    object_prefix: String,
-    caption_status: String,
-    caption: Option<String>,
-    caption_model: Option<String>,
-    caption_error: Option<String>,
-    features: Option<Json<FeaturesRow>>,
+row! {
+    /// A row as both databases return it.
+    #[derive(Debug)]
+    pub(super) struct Row {
+        id: Uuid,
+        user_id: String,
+        visibility: String,
+        title: Option<String>,
+        description: Option<String>,
+        tags: Json<Vec<String>>,
+        file_name: String,
+        file_size: i64,
+        format: String,
+        width: i64,
+        height: i64,
+        sha256: Vec<u8>,
+        thumbnails: Json<Vec<ThumbnailRow>>,
+        colors: Json<Vec<ColorRow>>,
+        placeholder: Vec<u8>,
+        metadata: Json<MetadataRow>,
+        processing_us: i64,
+        updated_at: DateTime<Utc>,
+        deleted_at: Option<DateTime<Utc>>,
+        taken_down: Option<String>,
+        object_prefix: String,
+        caption_status: String,
+        caption: Option<String>,
+        caption_model: Option<String>,
+        caption_error: Option<String>,
+        features: Option<Json<FeaturesRow>>,
+    }
 }
 
 #[derive(Debug, serde::Deserialize)]

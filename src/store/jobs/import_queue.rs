@@ -23,6 +23,7 @@ use crate::model::job::JobId;
 use crate::model::tag::Tag;
 use crate::store::database::db::{Run, Sql, Tx};
 use crate::store::database::error::Error;
+use crate::store::database::row::row;
 
 /// An item to import.
 #[derive(Debug, Clone)]
@@ -248,17 +249,19 @@ pub async fn oldest_waiting(run: impl Run) -> Result<Option<JobId>, Error> {
     Ok(run.fetch_optional::<(Uuid,)>(sql).await?.map(|(id,)| JobId::from(id)))
 }
 
-#[derive(Debug, sqlx::FromRow)]
-struct Row {
-    job_id: Uuid,
-    position: i64,
-    user_id: String,
-    host: String,
-    url: String,
-    attempts: i64,
-    tags: Json<Vec<String>>,
-    visibility: String,
-    keep_location: bool,
+row! {
+    #[derive(Debug)]
+    struct Row {
+        job_id: Uuid,
+        position: i64,
+        user_id: String,
+        host: String,
+        url: String,
+        attempts: i64,
+        tags: Json<Vec<String>>,
+        visibility: String,
+        keep_location: bool,
+    }
 }
 
 impl TryFrom<Row> for QueuedItem {

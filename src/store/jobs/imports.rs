@@ -13,6 +13,7 @@ use crate::model::job::{Item, ItemState, Job, JobId};
 use crate::model::tag::Tag;
 use crate::store::database::db::{Run, Sql, Tx};
 use crate::store::database::error::Error;
+use crate::store::database::row::row;
 
 /// A URL to import.
 #[derive(Debug, Clone)]
@@ -149,16 +150,18 @@ pub async fn delete_finished(tx: &mut Tx, cutoff: DateTime<Utc>, limit: u32) -> 
     Ok(jobs.len() as u64)
 }
 
-#[derive(Debug, sqlx::FromRow)]
-struct JobRow {
-    id: Uuid,
-    user_id: String,
-    visibility: String,
-    total: i64,
-    completed: i64,
-    failed: i64,
-    started_at: Option<DateTime<Utc>>,
-    finished_at: Option<DateTime<Utc>>,
+row! {
+    #[derive(Debug)]
+    struct JobRow {
+        id: Uuid,
+        user_id: String,
+        visibility: String,
+        total: i64,
+        completed: i64,
+        failed: i64,
+        started_at: Option<DateTime<Utc>>,
+        finished_at: Option<DateTime<Utc>>,
+    }
 }
 
 impl TryFrom<JobRow> for Job {

@@ -14,6 +14,7 @@ use crate::model::id::ImageId;
 use crate::model::image::Image;
 use crate::store::database::db::{Run, Sql, Tx};
 use crate::store::database::error::Error;
+use crate::store::database::row::row;
 use crate::store::images;
 
 /// Appends an image to a collection; returns `false` if the collection already contains it.
@@ -142,19 +143,22 @@ async fn one(run: impl Run, sql: Sql) -> Result<u64, Error> {
     Ok(u64::try_from(count).unwrap_or_default())
 }
 
-#[derive(Debug, sqlx::FromRow)]
-struct ImageRow {
-    position: i64,
-    #[sqlx(flatten)]
-    image: images::Row,
+row! {
+    #[derive(Debug)]
+    struct ImageRow {
+        position: i64,
+        ..image: images::Row,
+    }
 }
 
-#[derive(Debug, sqlx::FromRow)]
-struct Row {
-    collection_id: Uuid,
-    image_id: Uuid,
-    user_id: String,
-    sight: String,
+row! {
+    #[derive(Debug)]
+    struct Row {
+        collection_id: Uuid,
+        image_id: Uuid,
+        user_id: String,
+        sight: String,
+    }
 }
 
 impl TryFrom<Row> for CollectionItem {

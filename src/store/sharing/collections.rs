@@ -9,6 +9,7 @@ use crate::model::counter::CounterKind;
 use crate::model::image::Visibility;
 use crate::store::database::db::{Run, Sql, Tx};
 use crate::store::database::error::Error;
+use crate::store::database::row::row;
 
 /// Inserts a collection; returns `false` if the name exists.
 pub async fn insert(tx: &mut Tx, collection: &Collection) -> Result<bool, Error> {
@@ -123,20 +124,23 @@ pub async fn delete(tx: &mut Tx, id: CollectionId) -> Result<(), Error> {
     tx.execute(Sql::new("delete from collections where id = $1").bind(id.uuid())).await.map(drop)
 }
 
-#[derive(Debug, sqlx::FromRow)]
-struct CountedRow {
-    #[sqlx(flatten)]
-    collection: Row,
-    image_count: i64,
+row! {
+    #[derive(Debug)]
+    struct CountedRow {
+        image_count: i64,
+        ..collection: Row,
+    }
 }
 
-#[derive(Debug, sqlx::FromRow)]
-struct Row {
-    id: Uuid,
-    name: String,
-    user_id: String,
-    visibility: String,
-    updated_at: DateTime<Utc>,
+row! {
+    #[derive(Debug)]
+    struct Row {
+        id: Uuid,
+        name: String,
+        user_id: String,
+        visibility: String,
+        updated_at: DateTime<Utc>,
+    }
 }
 
 impl TryFrom<Row> for Collection {

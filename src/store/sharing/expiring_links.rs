@@ -7,6 +7,7 @@ use crate::model::account::{ExpiringLink, LinkId};
 use crate::model::id::ImageId;
 use crate::store::database::db::{Run, Sql, Tx};
 use crate::store::database::error::Error;
+use crate::store::database::row::row;
 
 pub async fn insert(tx: &mut Tx, image: ImageId, link: &ExpiringLink, token_hash: &[u8]) -> Result<(), Error> {
     let sql = Sql::new(
@@ -100,14 +101,16 @@ pub async fn delete_expired(tx: &mut Tx, cutoff: DateTime<Utc>, limit: u32) -> R
     Ok(expired.len() as u64)
 }
 
-#[derive(Debug, sqlx::FromRow)]
-struct Row {
-    image_id: Uuid,
-    id: Uuid,
-    expires_at: DateTime<Utc>,
-    max_views: Option<i64>,
-    views: i64,
-    paid_bytes: i64,
+row! {
+    #[derive(Debug)]
+    struct Row {
+        image_id: Uuid,
+        id: Uuid,
+        expires_at: DateTime<Utc>,
+        max_views: Option<i64>,
+        views: i64,
+        paid_bytes: i64,
+    }
 }
 
 impl From<Row> for ExpiringLink {
