@@ -1,7 +1,5 @@
 //! Files in memory: they are sent without the storage, but only after the same checks as from the storage, and within the limit.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use http::Method;
 use serde_json::json;
 
@@ -140,32 +138,6 @@ async fn plans_apply_immediately_to_files_in_memory() {
     }
     set_plan(&app, &admin, &ann.id, "Nothing").await;
     assert_all(&app, &id, 403).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_reader_gets_a_file_after_a_change_was_acknowledged() {
-    let app = TestApp::start().await;
-    let id = upload(&app, 1).await;
-    let done = AtomicBool::new(false);
-    let paths = paths(&id);
-    // Readers keep the caches filled, so that a reader whose query overlaps the change could store what it read before.
-    let readers = futures::future::join_all(paths.iter().map(|path| {
-        let (app, done) = (&app, &done);
-        async move {
-            while !done.load(Ordering::Relaxed) {
-                assert!(matches!(app.get(path).await.status, 200 | 404));
-            }
-        }
-    }));
-    let changes = async {
-        for round in 0..40 {
-            let visibility = if round % 2 == 0 { "private" } else { "public" };
-            app.patch("alice", &id, &json!({ "visibility": visibility })).await.ok();
-            assert_all(&app, &id, if round % 2 == 0 { 404 } else { 200 }).await;
-        }
-        done.store(true, Ordering::Relaxed);
-    };
-    tokio::join!(readers, changes);
 }
 
 /// Removes the files of all objects from the kernel's page cache, where the file system supports it.
