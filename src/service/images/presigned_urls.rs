@@ -117,6 +117,9 @@ pub fn content_disposition(image: &Image, how: Disposition) -> String {
 /// full-width letters decompose.
 fn ascii_name(name: &str) -> String {
     let plain = |c: char| if (' '..='~').contains(&c) && !"\"\\%/:*?<>|".contains(c) { c } else { '_' };
+    if name.is_ascii() {
+        return name.chars().map(plain).collect();
+    }
     let name = if name.starts_with('.') { name.to_owned() } else { name.replace(['．', '․', '…', '‥'], "_") };
     name.nfkd().filter(|c| !is_combining_mark(*c)).map(plain).collect()
 }
