@@ -59,10 +59,10 @@ impl Service {
     ///
     /// # Errors
     /// There is no such image, or it is deleted.
-    pub async fn find_image(&self, caller: &Caller, id: ImageId, with_links: bool) -> Result<(Image, Option<Links>), Error> {
+    pub async fn find_image(&self, caller: &Caller, id: ImageId, with_links: bool) -> Result<(Arc<Image>, Option<Links>), Error> {
         let image = self.find_visible(caller, id).await?;
         let links = if with_links { Some(self.links(&mut self.signer().await?, &image)) } else { None };
-        Ok((Arc::unwrap_or_clone(image), links))
+        Ok((image, links))
     }
 
     /// Creates a link to the original, valid for `expires_in_seconds`.

@@ -1,5 +1,6 @@
 //! Captions: requesting one, and waiting for it. `caption_queue.rs` generates them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::caller::Caller;
@@ -44,7 +45,7 @@ impl Service {
         id: ImageId,
         with_links: bool,
         wait: Duration,
-    ) -> Result<(Image, Option<Links>), Error> {
+    ) -> Result<(Arc<Image>, Option<Links>), Error> {
         let deadline = tokio::time::Instant::now() + wait;
         loop {
             // Registered before reading, so that no notification is missed.

@@ -66,7 +66,7 @@ impl Service {
         let mut signer = self.signer().await?;
         let with_links = |image: Image| {
             let links = self.links(&mut signer, &image);
-            (image, links)
+            (Arc::new(image), links)
         };
         let images = page.images.into_iter().map(with_links).collect();
         Ok((collection, ImagePage { images, total, next: page.next }))
