@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::presigned_urls::Links;
+use super::presigned_urls::LinkSigner;
 use super::total_count::{counter_of_set, covering_counter};
 use crate::model::caller::Caller;
 use crate::model::collection::CollectionName;
@@ -19,9 +19,10 @@ use crate::service::paging::parse_page_token;
 use crate::store::{self, Reader};
 
 /// A page of a list of images, newest first.
-#[derive(Debug, Clone)]
-pub struct ImagePage {
-    pub images: Vec<(Arc<Image>, Links)>,
+pub struct ImagePage<'a> {
+    pub images: Vec<Arc<Image>>,
+    /// Creates the links of the images.
+    pub signer: LinkSigner<'a>,
     /// The exact number of images that match the filter.
     pub total: u64,
     /// The token of the next page; `None` on the last page.
@@ -42,7 +43,7 @@ impl Service {
         collection: Option<&CollectionName>,
         limit: u32,
         token: Option<&str>,
-    ) -> Result<ImagePage, Error> {
+    ) -> Result<ImagePage<'_>, Error> {
         let viewer = permissions::viewer(caller)?;
         let parts = filter.parts(viewer);
         if let Some(name) = collection {
@@ -52,12 +53,7 @@ impl Service {
         let last = parse_page_token(token, &fingerprint)?.map(|token| ImageId::from(token.last));
         let (images, next_after, total) = self.page_and_total(key, &filter, &parts, last, limit).await?;
         let next = next_after.map(|last| PageToken { last: last.uuid() }.encode(&fingerprint));
-        let mut signer = self.signer().await?;
-        let with_links = |image: Arc<Image>| {
-            let links = self.links(&mut signer, &image);
-            (image, links)
-        };
-        Ok(ImagePage { images: images.into_iter().map(with_links).collect(), total, next })
+        Ok(ImagePage { images, signer: self.link_signer().await?, total, next })
     }
 
     /// Returns up to `limit` images, the last one if there are more, and how many match in total: with one statement if counters
