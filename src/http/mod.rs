@@ -60,6 +60,14 @@ impl HttpConfig {
 pub struct AppState {
     pub service: Arc<Service>,
     pub config: Arc<HttpConfig>,
+    pub image_json: Arc<images::json_cache::ImageJsonCache>,
+}
+
+impl AppState {
+    pub fn new(service: Arc<Service>, config: HttpConfig) -> Self {
+        let image_json = Arc::new(images::json_cache::ImageJsonCache::new(service.limits().cache_bytes));
+        Self { service, config: Arc::new(config), image_json }
+    }
 }
 
 /// Returns the router of the whole API.
@@ -68,7 +76,7 @@ pub fn router(service: Arc<Service>, config: HttpConfig) -> Router {
     let (routes, document) = routes.split_for_parts();
     let document = maintenance::limits::describe(openapi::complete(document), &maintenance::limits::Limits::of(service.limits()));
     let document = openapi::for_server(document, config.public_url.as_deref());
-    let state = AppState { service, config: Arc::new(config) };
+    let state = AppState::new(service, config);
     let routes = routes.route_layer(axum::middleware::from_fn_with_state(state.clone(), identity::authentication::authenticate));
     without_last_slash(with_layers(Router::new().merge(routes).merge(openapi::docs::routes(document)), state))
 }
@@ -101,7 +109,7 @@ fn without_slash(uri: &Uri) -> Option<Uri> {
 /// Returns the router for ADMIN_PORT: the endpoints that the operator's machines call.
 pub fn admin_router(service: Arc<Service>, config: HttpConfig) -> Router {
     let (routes, _) = admin_routes().split_for_parts();
-    with_layers(routes, AppState { service, config: Arc::new(config) })
+    with_layers(routes, AppState::new(service, config))
 }
 
 /// Adds the middleware that every request passes: request ids, logs, metrics, and one shape for all errors.

@@ -82,7 +82,9 @@ impl FileName {
     /// Returns the name to save the file under. Its extension matches the format, so that no program mistakes an image for
     /// another file type; the extension of another image format is replaced.
     pub fn for_download(&self, format: Format) -> String {
-        let name: String = self.0.chars().filter(|c| !is_bidi_control(*c)).collect();
+        // Most names are ASCII, which has no such characters.
+        let name: String =
+            if self.0.is_ascii() { self.0.clone() } else { self.0.chars().filter(|c| !is_bidi_control(*c)).collect() };
         let (stem, extension) = name.rsplit_once('.').unwrap_or((&name, ""));
         let is = |known: &&str| extension.eq_ignore_ascii_case(known);
         if format.extensions().iter().any(&is) && !stem.is_empty() {

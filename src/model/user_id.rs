@@ -14,11 +14,11 @@ impl UserId {
     /// # Errors
     /// The rule that `text` breaks, in words for the client.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "._@:-|+~=".contains(c);
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._@:-|+~=".contains(&byte);
         if text.is_empty() || text.len() > Self::MAX_CHARS {
             return Err(format!("must have 1 to {} characters", Self::MAX_CHARS));
         }
-        if !text.chars().all(allowed) {
+        if !text.bytes().all(allowed) {
             return Err("must contain only letters A-Z and a-z, digits and . _ @ : - | + ~ =".to_owned());
         }
         Ok(Self(text.to_owned()))

@@ -107,6 +107,10 @@ impl<'a> Signer<'a> {
         Self { address, credentials, context: None }
     }
 
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
     /// Returns a URL that any client can `GET` until it expires.
     pub fn get_url(&mut self, request: &PresignedGet<'_>) -> String {
         let address = self.address;

@@ -7,7 +7,7 @@ use http::Uri;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::views::ImagePageView;
+use super::page_view::ImagePageView;
 use crate::http::AppState;
 use crate::http::error::ApiError;
 use crate::http::openapi::error_responses::NotFound;
@@ -124,8 +124,8 @@ async fn page_response(
     collection: Option<CollectionName>,
 ) -> Result<Response, ApiError> {
     let (limit, token) = take_page(query)?;
-    let page = app.service.list_images(caller, key, filter, collection.as_ref(), limit, token.as_deref()).await?;
-    let view = ImagePageView::new(&page);
+    let mut page = app.service.list_images(caller, key, filter, collection.as_ref(), limit, token.as_deref()).await?;
+    let view = ImagePageView::new(&mut page, &app.image_json)?;
     Ok(with_next(app, uri, view.next_page_token, json::response(&view, view.size_bytes())?)?)
 }
 

@@ -1,6 +1,8 @@
 //! Images: get, download, update, delete, and restore.
 
+pub mod json_cache;
 pub mod listing;
+pub mod page_view;
 pub mod resize_urls;
 pub mod thumbnails;
 pub mod uploads;
@@ -61,8 +63,12 @@ pub async fn get_image(
     PathParam(id): PathParam<ImageId>,
 ) -> Result<Response, ApiError> {
     let wait = Duration::from_secs(wait.into());
-    let (image, links) = app.service.find_captioned_image(&caller, id, include_url, wait).await?;
-    image_response(&image, links.as_ref())
+    let image = app.service.find_captioned_image(&caller, id, wait).await?;
+    if !include_url {
+        return image_response(&image, None);
+    }
+    let json = app.image_json.get(&image, &mut app.service.link_signer().await?)?;
+    json::response(&json, json.length())
 }
 
 pub(super) fn image_response(image: &Image, links: Option<&Links>) -> Result<Response, ApiError> {

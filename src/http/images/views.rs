@@ -16,7 +16,6 @@ use crate::model::id::ImageId;
 use crate::model::image::{self, Image, Metadata, PixelSize, Thumbnail, ThumbnailSize};
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
-use crate::service::images::listing::ImagePage;
 use crate::service::images::presigned_urls::Links;
 
 /// The metadata of an image.
@@ -167,20 +166,6 @@ impl SizeView {
     }
 }
 
-/// A page of images, newest first.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = ImagePage, example = crate::http::openapi::examples::image_page)]
-pub struct ImagePageView<'a> {
-    /// The images on this page.
-    pub images: Vec<ImageView<'a>>,
-    /// Exact number of images that match the filters, on all pages.
-    pub total_count: u64,
-    /// The `page_token` of the next page, valid with the same filters; null on the last page.
-    pub next_page_token: Option<&'a str>,
-    /// Whether there is another page.
-    pub has_more: bool,
-}
-
 impl<'a> ImageView<'a> {
     /// Approximate size of an image as JSON. Most of it is presigned URLs.
     pub const SIZE_BYTES: usize = 4096;
@@ -252,22 +237,6 @@ impl From<image::Credentials> for Credentials {
             image::Credentials::Removed => Self::Removed,
             image::Credentials::None => Self::None,
         }
-    }
-}
-
-impl<'a> ImagePageView<'a> {
-    pub fn new(page: &'a ImagePage) -> Self {
-        Self {
-            images: page.images.iter().map(|(image, links)| ImageView::new(image, Some(links))).collect(),
-            total_count: page.total,
-            has_more: page.next.is_some(),
-            next_page_token: page.next.as_deref(),
-        }
-    }
-
-    /// See [`ImageView::SIZE_BYTES`].
-    pub fn size_bytes(&self) -> usize {
-        256 + self.images.len() * ImageView::SIZE_BYTES
     }
 }
 

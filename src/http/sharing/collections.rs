@@ -11,7 +11,9 @@ use super::public_images::PublicImage;
 use crate::http::AppState;
 use crate::http::error::ApiError;
 use crate::http::identity::accounts::time;
-use crate::http::images::views::{ImagePageView, ImageView};
+use crate::http::images::json_cache::ImageJson;
+use crate::http::images::page_view::ImagePageView;
+use crate::http::images::views::ImageView;
 use crate::http::images::{image_response, read_visibility};
 use crate::http::openapi::error_responses::{AlreadyExists, LimitReached, NotFound};
 use crate::http::request::authorization::User;
@@ -83,7 +85,8 @@ pub struct CollectionImagesView<'a> {
     #[serde(flatten)]
     pub collection: CollectionView,
     /// The images on this page, in the order in which they were added.
-    pub images: Vec<ImageView<'a>>,
+    #[schema(value_type = Vec<ImageView>)]
+    pub images: Vec<ImageJson>,
     /// The `page_token` of the next page; null on the last page.
     pub next_page_token: Option<&'a str>,
     /// Whether there is another page.
@@ -165,14 +168,16 @@ pub async fn get_collection(
     User(caller): User,
     PathParam(name): PathParam<CollectionName>,
 ) -> Result<Response, ApiError> {
-    let (collection, page) = app.service.find_collection(&caller, &name, request.limit, request.token.as_deref()).await?;
+    let (collection, mut page) = app.service.find_collection(&caller, &name, request.limit, request.token.as_deref()).await?;
+    let page = ImagePageView::new(&mut page, &app.image_json)?;
+    let size_bytes = 256 + page.size_bytes();
     let view = CollectionImagesView {
-        collection: CollectionView::new(&collection, page.total),
-        images: page.images.iter().map(|(image, links)| ImageView::new(image, Some(links))).collect(),
-        has_more: page.next.is_some(),
-        next_page_token: page.next.as_deref(),
+        collection: CollectionView::new(&collection, page.total_count),
+        images: page.images,
+        has_more: page.has_more,
+        next_page_token: page.next_page_token,
     };
-    let response = json::response(&view, 512 + view.images.len() * ImageView::SIZE_BYTES)?;
+    let response = json::response(&view, size_bytes)?;
     Ok(with_next(&app, &request.uri, view.next_page_token, response)?)
 }
 
@@ -187,8 +192,8 @@ pub async fn list_collection_images(
     User(caller): User,
     PathParam(name): PathParam<CollectionName>,
 ) -> Result<Response, ApiError> {
-    let (_, page) = app.service.find_collection(&caller, &name, request.limit, request.token.as_deref()).await?;
-    let view = ImagePageView::new(&page);
+    let (_, mut page) = app.service.find_collection(&caller, &name, request.limit, request.token.as_deref()).await?;
+    let view = ImagePageView::new(&mut page, &app.image_json)?;
     Ok(with_next(&app, &request.uri, view.next_page_token, json::response(&view, view.size_bytes())?)?)
 }
 

@@ -56,7 +56,7 @@ pub struct PublicThumbnail {
 #[utoipa::path(get, path = "/i/{image_id}.json", tag = "links", params(("image_id" = Uuid, Path, description = "The image's id.")),
     responses((status = 200, description = "The image's public metadata.", body = PublicImage), NotFound))]
 pub async fn get_public_image(app: &AppState, caller: &Caller, id: &str) -> Result<Response, ApiError> {
-    let (image, _) = app.service.find_image(caller, ImageId::from_path(id)?, false).await?;
+    let image = app.service.find_image(caller, ImageId::from_path(id)?).await?;
     json::response(&PublicImage::new(app, &image), PublicImage::SIZE_BYTES)
 }
 

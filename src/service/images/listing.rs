@@ -1,9 +1,12 @@
 //! Lists of images.
 
-use super::presigned_urls::Links;
-use super::total_count::counter_of_set;
+use std::sync::Arc;
+
+use super::presigned_urls::LinkSigner;
+use super::total_count::{counter_of_set, covering_counter};
 use crate::model::caller::Caller;
 use crate::model::collection::CollectionName;
+use crate::model::counter::Counter;
 use crate::model::filter::{ImageFilter, Part, Search};
 use crate::model::id::ImageId;
 use crate::model::image::Image;
@@ -16,9 +19,10 @@ use crate::service::paging::parse_page_token;
 use crate::store::{self, Reader};
 
 /// A page of a list of images, newest first.
-#[derive(Debug, Clone)]
-pub struct ImagePage {
-    pub images: Vec<(Image, Links)>,
+pub struct ImagePage<'a> {
+    pub images: Vec<Arc<Image>>,
+    /// Creates the links of the images.
+    pub signer: LinkSigner<'a>,
     /// The exact number of images that match the filter.
     pub total: u64,
     /// The token of the next page; `None` on the last page.
@@ -39,7 +43,7 @@ impl Service {
         collection: Option<&CollectionName>,
         limit: u32,
         token: Option<&str>,
-    ) -> Result<ImagePage, Error> {
+    ) -> Result<ImagePage<'_>, Error> {
         let viewer = permissions::viewer(caller)?;
         let parts = filter.parts(viewer);
         if let Some(name) = collection {
@@ -47,22 +51,43 @@ impl Service {
         }
         let fingerprint = filter.fingerprint();
         let last = parse_page_token(token, &fingerprint)?.map(|token| ImageId::from(token.last));
+        let (images, next_after, total) = self.page_and_total(key, &filter, &parts, last, limit).await?;
+        let next = next_after.map(|last| PageToken { last: last.uuid() }.encode(&fingerprint));
+        Ok(ImagePage { images, signer: self.link_signer().await?, total, next })
+    }
+
+    /// Returns up to `limit` images, the last one if there are more, and how many match in total: with one statement if counters
+    /// cover the filter.
+    async fn page_and_total(
+        &self,
+        key: &TurnKey,
+        filter: &ImageFilter,
+        parts: &[Part],
+        last: Option<ImageId>,
+        limit: u32,
+    ) -> Result<(Vec<Arc<Image>>, Option<ImageId>, u64), Error> {
+        let covering: Option<Vec<Counter>> = parts.iter().map(|part| covering_counter(filter, part)).collect();
+        if let Some(counters) = covering {
+            // Only filters with at most one set have a counter, so there is no order of sets to choose.
+            let searches: Vec<Search> = parts.iter().map(|part| Search { part: part.clone(), sets: filter.sets() }).collect();
+            let page = self.image_cache.page(&self.db, filter, &searches, (last, limit), &counters).await?;
+            let total = match page.sum {
+                Some(sum) => sum,
+                None => store::images::counters::read_sum(&self.db, &counters).await?,
+            };
+            return Ok((page.images, page.next_after, total));
+        }
         let mut reader = self.db.reader().await?;
         let mut searches = Vec::with_capacity(parts.len());
-        for part in &parts {
-            searches.push(smallest_set_first(&mut reader, &filter, part).await?);
+        for part in parts {
+            searches.push(smallest_set_first(&mut reader, filter, part).await?);
         }
-        let mut images = store::images::lists::page(&mut reader, &filter, &searches, last, limit + 1).await?;
+        let mut images = store::images::lists::page(&mut reader, filter, &searches, last, limit + 1).await?;
         let has_more = images.len() > limit as usize;
         images.truncate(limit as usize);
-        let next = images.last().filter(|_| has_more).map(|image| PageToken { last: image.id.uuid() }.encode(&fingerprint));
-        let total = self.count_images(key, reader, &filter, &parts).await?;
-        let mut signer = self.signer().await?;
-        let with_links = |image: Image| {
-            let links = self.links(&mut signer, &image);
-            (image, links)
-        };
-        Ok(ImagePage { images: images.into_iter().map(with_links).collect(), total, next })
+        let next_after = images.last().filter(|_| has_more).map(|image| image.id);
+        let total = self.count_images(key, reader, filter, parts).await?;
+        Ok((images.into_iter().map(Arc::new).collect(), next_after, total))
     }
 }
 

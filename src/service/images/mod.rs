@@ -55,14 +55,12 @@ pub struct Download {
 }
 
 impl Service {
-    /// Finds a live image, with links to it if requested.
+    /// Finds a live image that the caller may see.
     ///
     /// # Errors
     /// There is no such image, or it is deleted.
-    pub async fn find_image(&self, caller: &Caller, id: ImageId, with_links: bool) -> Result<(Image, Option<Links>), Error> {
-        let image = self.find_visible(caller, id).await?;
-        let links = if with_links { Some(self.links(&mut self.signer().await?, &image)) } else { None };
-        Ok((Arc::unwrap_or_clone(image), links))
+    pub async fn find_image(&self, caller: &Caller, id: ImageId) -> Result<Arc<Image>, Error> {
+        self.find_visible(caller, id).await
     }
 
     /// Creates a link to the original, valid for `expires_in_seconds`.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_credential_types::Credentials;
 use chrono::{DateTime, Utc};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
@@ -41,6 +42,32 @@ impl Links {
     }
 }
 
+/// Creates the links of images. They are all valid for the same time.
+pub struct LinkSigner<'a> {
+    signer: Signer<'a>,
+    validity: LinkValidity,
+}
+
+/// What links depend on besides the image. Links of equal images with equal validity are equal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkValidity {
+    signed_at: DateTime<Utc>,
+    /// In seconds.
+    expires_in: u32,
+    credentials: Credentials,
+}
+
+impl LinkSigner<'_> {
+    pub fn validity(&self) -> &LinkValidity {
+        &self.validity
+    }
+
+    /// Returns the links of an image.
+    pub fn links(&mut self, image: &Image) -> Links {
+        links(&mut self.signer, image, self.validity.signed_at, self.validity.expires_in)
+    }
+}
+
 /// How a browser handles the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
@@ -57,12 +84,28 @@ impl Service {
         Ok(self.objects.signer().await?)
     }
 
+    /// Returns a signer for the links of several images. Call it after reading the images: they get the links of this moment.
+    ///
+    /// # Errors
+    /// There are no credentials to sign with.
+    pub async fn link_signer(&self) -> Result<LinkSigner<'_>, Error> {
+        let signer = self.signer().await?;
+        let (signed_at, expires_in) = self.link_times();
+        let credentials = signer.credentials().clone();
+        Ok(LinkSigner { signer, validity: LinkValidity { signed_at, expires_in, credentials } })
+    }
+
     /// Returns the links of an image.
     pub(in crate::service) fn links(&self, signer: &mut Signer<'_>, image: &Image) -> Links {
+        let (signed_at, expires_in) = self.link_times();
+        links(signer, image, signed_at, expires_in)
+    }
+
+    /// Returns when links that are created now are signed, and for how many seconds from then they are valid.
+    fn link_times(&self) -> (DateTime<Utc>, u32) {
         let window = self.limits.url_window;
-        let signed_at = round_down(self.clock.now(), window);
         // A link taken at the end of the window must still live for the promised time.
-        links(signer, image, signed_at, seconds(self.limits.url_lifetime + window))
+        (round_down(self.clock.now(), window), seconds(self.limits.url_lifetime + window))
     }
 
     /// Returns a link to the original that is valid for exactly `expires_in_seconds` from now.
@@ -117,6 +160,9 @@ pub fn content_disposition(image: &Image, how: Disposition) -> String {
 /// full-width letters decompose.
 fn ascii_name(name: &str) -> String {
     let plain = |c: char| if (' '..='~').contains(&c) && !"\"\\%/:*?<>|".contains(c) { c } else { '_' };
+    if name.is_ascii() {
+        return name.chars().map(plain).collect();
+    }
     let name = if name.starts_with('.') { name.to_owned() } else { name.replace(['．', '․', '…', '‥'], "_") };
     name.nfkd().filter(|c| !is_combining_mark(*c)).map(plain).collect()
 }

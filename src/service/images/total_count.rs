@@ -177,7 +177,7 @@ impl Service {
 }
 
 /// Returns the counter that covers exactly these images, if there is one.
-fn covering_counter(filter: &ImageFilter, part: &Part) -> Option<Counter> {
+pub(super) fn covering_counter(filter: &ImageFilter, part: &Part) -> Option<Counter> {
     if filter.start.is_some() || filter.end.is_some() {
         return None;
     }

@@ -1,5 +1,6 @@
 //! Captions: requesting one, and waiting for it. `caption_queue.rs` generates them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::caller::Caller;
@@ -38,22 +39,16 @@ impl Service {
     ///
     /// # Errors
     /// The same as [`Service::find_image`].
-    pub async fn find_captioned_image(
-        &self,
-        caller: &Caller,
-        id: ImageId,
-        with_links: bool,
-        wait: Duration,
-    ) -> Result<(Image, Option<Links>), Error> {
+    pub async fn find_captioned_image(&self, caller: &Caller, id: ImageId, wait: Duration) -> Result<Arc<Image>, Error> {
         let deadline = tokio::time::Instant::now() + wait;
         loop {
             // Registered before reading, so that no notification is missed.
             let settled = self.caption_state.settled.notified();
-            let (image, links) = self.find_image(caller, id, with_links).await?;
+            let image = self.find_image(caller, id).await?;
             let is_over = tokio::time::Instant::now() >= deadline || self.stopping.is_cancelled();
             // While captions are off, pending ones stay pending until captions are on again.
             if image.caption.status != CaptionStatus::Pending || is_over || !self.captions.are_on() {
-                return Ok((image, links));
+                return Ok(image);
             }
             tokio::select! {
                 () = settled => {}

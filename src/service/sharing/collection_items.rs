@@ -55,7 +55,7 @@ impl Service {
         name: &CollectionName,
         limit: u32,
         token: Option<&str>,
-    ) -> Result<(Collection, ImagePage), Error> {
+    ) -> Result<(Collection, ImagePage<'_>), Error> {
         let user = permissions::authenticated_viewer(caller)?;
         let collection = self.own_collection(user, name).await?;
         let parts = parts(user);
@@ -63,13 +63,8 @@ impl Service {
         let page = images_of(&mut reader, &collection, &parts, limit, token).await?;
         let total = store::images::counters::read_sum(&mut reader, &counters(collection.id, &parts)).await?;
         drop(reader);
-        let mut signer = self.signer().await?;
-        let with_links = |image: Image| {
-            let links = self.links(&mut signer, &image);
-            (image, links)
-        };
-        let images = page.images.into_iter().map(with_links).collect();
-        Ok((collection, ImagePage { images, total, next: page.next }))
+        let images = page.images.into_iter().map(Arc::new).collect();
+        Ok((collection, ImagePage { images, signer: self.link_signer().await?, total, next: page.next }))
     }
 
     /// Lists the public images of a public collection, or of a private one for its owner, in the order in which they were added.

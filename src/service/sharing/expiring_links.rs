@@ -16,6 +16,7 @@ use crate::service::identity::secrets::Secret;
 use crate::service::images::live::is_live;
 use crate::service::images::thumbnails::{Content, SendOptions};
 use crate::store;
+use crate::store::sharing::expiring_links::Opened;
 
 /// Bytes of a link's file that are sent without counting a view, in total. Clients request a byte or two to learn the size of a
 /// file and whether it supports ranges. So few bytes reveal no more than the header of any such file.
@@ -93,16 +94,16 @@ impl Service {
         is_preview: bool,
         sending: &SendOptions<'_>,
     ) -> Result<Original, Error> {
-        let (id, link) = store::sharing::expiring_links::find(&self.db, &secrets::hash(token)).await?.ok_or_else(no_such_link)?;
-        let image = self.image_cache.find(&self.db, id).await?.filter(|image| is_live(image)).ok_or_else(no_such_link)?;
+        let found = store::sharing::expiring_links::find(&self.db, &secrets::hash(token)).await?;
+        let Opened { image, link, owner_is_disabled } = found.ok_or_else(no_such_link)?;
+        let image = self.image_cache.find(&self.db, image).await?.filter(|image| is_live(image)).ok_or_else(no_such_link)?;
         let now = self.clock.now();
         let may_resume = link.expires_at > now && link.paid_bytes > 0 && part.range.is_some();
         if link.is_expired(now) && !may_resume {
             return Err(Error::LinkExpired);
         }
         require_links(&image)?;
-        let owner = store::identity::accounts::find_by_user(&self.db, &image.user_id).await?;
-        if owner.is_some_and(|owner| owner.disabled_at.is_some()) {
+        if owner_is_disabled {
             return Err(Error::LinkExpired);
         }
         let etag = hex::encode(image.sha256);

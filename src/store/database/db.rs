@@ -137,6 +137,11 @@ impl Db {
         }
     }
 
+    /// Returns whether rows have a version, `xmin`: the id of the transaction that wrote them.
+    pub fn has_row_versions(&self) -> bool {
+        matches!(self.pools, Pools::Postgres(_))
+    }
+
     /// Returns the time that remains for the statement after the wait for a connection.
     fn remaining_time(&self, started: Instant) -> Duration {
         self.timeout.saturating_sub(started.elapsed()).max(MIN_STATEMENT_TIME)

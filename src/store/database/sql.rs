@@ -40,12 +40,14 @@ impl Sql {
         self
     }
 
-    /// Appends `limit $n`.
-    ///
-    /// SQLite plans a statement again on every run if the plan could depend on a bound value. A bare `limit $n` counts as such a
-    /// value; a `limit` inside an expression does not.
+    /// Appends `limit`, as text: with a bound limit, both databases would plan the statement again on every run. PostgreSQL assumes
+    /// that an unknown limit reaches a tenth of the rows, and SQLite's plans may depend on bound values. A list has at most as many
+    /// texts as page sizes.
     pub fn push_limit(&mut self, rows: u32) -> &mut Self {
-        self.push(" limit cast(").push_bind(rows).push(" as bigint)")
+        let text = self.text.to_mut();
+        text.push_str(" limit ");
+        text.push_str(&rows.to_string());
+        self
     }
 }
 

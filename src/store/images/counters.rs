@@ -32,9 +32,15 @@ pub async fn read(run: impl Run, counter: &Counter) -> Result<u64, Error> {
 
 /// Returns the sum of several counters, from one snapshot.
 pub async fn read_sum(run: impl Run, counters: &[Counter]) -> Result<u64, Error> {
-    let mut sql = Sql::new("select cast(coalesce(sum(n), 0) as bigint) from counters where ");
-    push_any_of(&mut sql, counters);
+    let mut sql = Sql::new("");
+    push_sum(&mut sql, counters);
     one(run, sql).await
+}
+
+/// Appends the statement of [`read_sum`], for use as a subquery.
+pub(in crate::store) fn push_sum(sql: &mut Sql, counters: &[Counter]) {
+    sql.push("select cast(coalesce(sum(n), 0) as bigint) from counters where ");
+    push_any_of(sql, counters);
 }
 
 /// Returns all counters of these kinds, from one snapshot.

@@ -6,10 +6,10 @@ pub mod idempotency;
 pub mod intents;
 pub mod lists;
 pub mod object_moves;
+mod row;
 pub mod tags;
 pub mod variants;
-
-use std::time::Duration;
+mod versions;
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -18,28 +18,13 @@ use uuid::Uuid;
 
 use super::database::db::{Run, Sql, Tx};
 use super::database::error::Error;
-use super::database::names::deserialize_name;
-use super::identity::plans::FeaturesRow;
 use crate::model::caller::UserId;
-use crate::model::caption::{Caption, CaptionStatus};
-use crate::model::color::Color;
+use crate::model::caption::Caption;
 use crate::model::id::ImageId;
-use crate::model::image::{Credentials, Format, Image, Metadata, PixelSize, TakenDown, Thumbnail, ThumbnailSize, Visibility};
+use crate::model::image::{Credentials, Image, Metadata, PixelSize, TakenDown, Thumbnail};
 use crate::model::tag::Tag;
-use crate::model::text::{Description, FileName, Title};
 use crate::store::database::row::row;
-
-/// The columns of [`Row`], for every `select` and `returning` from `images`. The plan of the owner is read in the same statement,
-/// so that an image is never served by an outdated plan.
-macro_rules! columns {
-    () => {
-        "id, user_id, visibility, title, description, tags, file_name, file_size, format, width, height, sha256, thumbnails, colors, \
-         placeholder, metadata, processing_us, updated_at, deleted_at, taken_down, object_prefix, \
-         caption_status, caption, caption_model, caption_error, \
-         (select p.features from accounts a join plans p on p.name = a.plan where a.user_id = images.user_id) as features"
-    };
-}
-pub(super) use columns;
+pub(super) use row::{Row, columns};
 
 pub async fn insert(tx: &mut Tx, image: &Image) -> Result<(), Error> {
     let sql = Sql::new(
@@ -73,7 +58,7 @@ pub async fn insert(tx: &mut Tx, image: &Image) -> Result<(), Error> {
 /// Returns the image, deleted or not.
 pub async fn find(run: impl Run, id: ImageId) -> Result<Option<Image>, Error> {
     let sql = Sql::new(concat!("select ", columns!(), " from images where id = $1")).bind(id.uuid());
-    run.fetch_optional::<Row>(sql).await?.map(Image::try_from).transpose()
+    run.fetch_optional::<Row>(sql).await?.map(Row::image).transpose()
 }
 
 /// Marks an image as imported, so that its public link is listed.
@@ -85,7 +70,7 @@ pub async fn mark_imported(tx: &mut Tx, id: ImageId) -> Result<(), Error> {
 pub async fn lock(tx: &mut Tx, id: ImageId) -> Result<Option<Image>, Error> {
     // An update locks the row on both databases; `for update` exists only on PostgreSQL.
     let sql = Sql::new(concat!("update images set updated_at = updated_at where id = $1 returning ", columns!()));
-    tx.fetch_optional::<Row>(sql.bind(id.uuid())).await?.map(Image::try_from).transpose()
+    tx.fetch_optional::<Row>(sql.bind(id.uuid())).await?.map(Row::image).transpose()
 }
 
 /// Updates the changeable fields of an image.
@@ -144,8 +129,8 @@ pub async fn find_oldest_in_trash(run: impl Run, user: &UserId, cutoff: DateTime
 }
 
 row! {
-    /// The data needed to purge an image. Nothing else of the row is read, so that a row that this version cannot read does not
-    /// block the purge of others.
+    /// The data needed to purge an image. Nothing else of the row is read, so that a row that this version cannot read does not block
+    /// the purge of others.
     #[derive(Debug)]
     pub struct Expired {
         pub user_id: String,
@@ -184,132 +169,7 @@ pub async fn walk(run: impl Run, last: Option<ImageId>, limit: u32) -> Result<Ve
         sql.push(" where id > ").push_bind(last.uuid());
     }
     sql.push(" order by id").push_limit(limit);
-    run.fetch::<Row>(sql).await?.into_iter().map(Image::try_from).collect()
-}
-
-row! {
-    /// A row as both databases return it.
-    #[derive(Debug)]
-    pub(super) struct Row {
-        id: Uuid,
-        user_id: String,
-        visibility: String,
-        title: Option<String>,
-        description: Option<String>,
-        tags: Json<Vec<String>>,
-        file_name: String,
-        file_size: i64,
-        format: String,
-        width: i64,
-        height: i64,
-        sha256: Vec<u8>,
-        thumbnails: Json<Vec<ThumbnailRow>>,
-        colors: Json<Vec<ColorRow>>,
-        placeholder: Vec<u8>,
-        metadata: Json<MetadataRow>,
-        processing_us: i64,
-        updated_at: DateTime<Utc>,
-        deleted_at: Option<DateTime<Utc>>,
-        taken_down: Option<String>,
-        object_prefix: String,
-        caption_status: String,
-        caption: Option<String>,
-        caption_model: Option<String>,
-        caption_error: Option<String>,
-        features: Option<Json<FeaturesRow>>,
-    }
-}
-
-#[derive(Debug, serde::Deserialize)]
-struct ThumbnailRow {
-    #[serde(deserialize_with = "deserialize_name")]
-    size: ThumbnailSize,
-    width: u32,
-    height: u32,
-    #[serde(deserialize_with = "deserialize_name")]
-    format: Format,
-}
-
-#[derive(Debug, serde::Deserialize)]
-struct ColorRow(#[serde(deserialize_with = "deserialize_name")] Color);
-
-#[derive(Debug, serde::Deserialize)]
-struct MetadataRow {
-    created_at: Option<String>,
-    modified_at: Option<String>,
-    camera: Option<String>,
-    orientation: u8,
-    has_alpha: bool,
-    animated: bool,
-    frames: u32,
-    /// `None` in rows from before this was recorded.
-    credentials: Option<String>,
-    shrunk_from: Option<PixelSizeRow>,
-}
-
-#[derive(Debug, serde::Deserialize)]
-struct PixelSizeRow {
-    width: u32,
-    height: u32,
-}
-
-impl TryFrom<Row> for Image {
-    type Error = Error;
-
-    fn try_from(row: Row) -> Result<Self, Error> {
-        Ok(Self {
-            id: ImageId::from(row.id),
-            updated_at: row.updated_at,
-            user_id: UserId::parse(&row.user_id).map_err(|_| unreadable("user_id", &row.user_id))?,
-            visibility: Visibility::parse(&row.visibility).map_err(|_| unreadable("visibility", &row.visibility))?,
-            features: row.features.map(|Json(features)| features.into()),
-            title: row.title.map(Title::from_stored),
-            description: row.description.map(Description::from_stored),
-            tags: row.tags.0.into_iter().map(Tag::from_stored).collect(),
-            file_name: FileName::from_stored(row.file_name),
-            file_size: from_integer("file_size", row.file_size)?,
-            format: parse_format(&row.format)?,
-            width: from_integer("width", row.width)?,
-            height: from_integer("height", row.height)?,
-            sha256: row.sha256.try_into().map_err(|bytes: Vec<u8>| unreadable("sha256", &hex::encode(bytes)))?,
-            thumbnails: row.thumbnails.0.into_iter().map(Thumbnail::from).collect(),
-            colors: row.colors.0.into_iter().map(|ColorRow(color)| color).collect(),
-            placeholder: row.placeholder,
-            metadata: row.metadata.0.into(),
-            caption: Caption {
-                status: CaptionStatus::parse(&row.caption_status)
-                    .ok_or_else(|| unreadable("caption_status", &row.caption_status))?,
-                text: row.caption,
-                model: row.caption_model,
-                error: row.caption_error,
-            },
-            processing_time: Duration::from_micros(from_integer("processing_us", row.processing_us)?),
-            deleted_at: row.deleted_at,
-            taken_down: row.taken_down.as_deref().and_then(TakenDown::parse),
-            object_prefix: row.object_prefix,
-        })
-    }
-}
-
-impl From<ThumbnailRow> for Thumbnail {
-    fn from(row: ThumbnailRow) -> Self {
-        let ThumbnailRow { size, width, height, format } = row;
-        Self { size, width, height, format }
-    }
-}
-
-impl From<MetadataRow> for Metadata {
-    fn from(row: MetadataRow) -> Self {
-        let MetadataRow { created_at, modified_at, camera, orientation, has_alpha, animated, frames, credentials, shrunk_from } =
-            row;
-        let credentials = credentials.as_deref().and_then(Credentials::parse);
-        let shrunk_from = shrunk_from.map(|PixelSizeRow { width, height }| PixelSize { width, height });
-        Self { created_at, modified_at, camera, orientation, has_alpha, animated, frames, credentials, shrunk_from }
-    }
-}
-
-fn parse_format(name: &str) -> Result<Format, Error> {
-    Format::parse(name).ok_or_else(|| unreadable("format", name))
+    run.fetch::<Row>(sql).await?.into_iter().map(Row::image).collect()
 }
 
 fn tags_to_json(tags: &[Tag]) -> serde_json::Value {
@@ -333,12 +193,4 @@ fn metadata_to_json(metadata: &Metadata) -> serde_json::Value {
 
 fn to_integer(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-fn from_integer<T: TryFrom<i64>>(column: &'static str, value: i64) -> Result<T, Error> {
-    T::try_from(value).map_err(|_| unreadable(column, &value.to_string()))
-}
-
-fn unreadable(column: &'static str, value: &str) -> Error {
-    Error::Unreadable { column, value: value.to_owned() }
 }

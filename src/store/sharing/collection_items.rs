@@ -64,12 +64,12 @@ pub async fn page(
     limit: u32,
 ) -> Result<Vec<(i64, Image)>, Error> {
     let rows = run.fetch::<ImageRow>(page_of(id, parts, last, limit)).await?;
-    rows.into_iter().map(|row| Ok((row.position, row.image.try_into()?))).collect()
+    rows.into_iter().map(|row| Ok((row.position, row.image.image()?))).collect()
 }
 
 /// Finds the items first, so that the database joins only the images of the page.
 fn page_of(id: CollectionId, parts: &[Part], last: Option<i64>, limit: u32) -> Sql {
-    let mut sql = Sql::new(concat!("select places.position, ", images::columns!(), " from ("));
+    let mut sql = Sql::new(concat!("select ", images::columns!(), ", places.position from ("));
     for (number, part) in parts.iter().enumerate() {
         sql.push(if number == 0 { "select * from (" } else { " union all select * from (" });
         sql.push("select position, image_id from collection_images where collection_id = ").push_bind(id.uuid());

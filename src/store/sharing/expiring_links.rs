@@ -21,10 +21,31 @@ pub async fn insert(tx: &mut Tx, image: ImageId, link: &ExpiringLink, token_hash
     tx.execute(sql).await.map(drop)
 }
 
-/// Returns the link with this token, and its image.
-pub async fn find(run: impl Run, token_hash: &[u8]) -> Result<Option<(ImageId, ExpiringLink)>, Error> {
-    let sql = Sql::new("select image_id, id, expires_at, max_views, views, paid_bytes from image_links where token_hash = $1");
-    Ok(run.fetch_optional::<Row>(sql.bind(token_hash.to_vec())).await?.map(|row| (row.image_id.into(), row.into())))
+/// A link that a client opens.
+#[derive(Debug)]
+pub struct Opened {
+    pub image: ImageId,
+    pub link: ExpiringLink,
+    /// Whether the account of the image's owner is disabled.
+    pub owner_is_disabled: bool,
+}
+
+/// Returns the link with this token.
+pub async fn find(run: impl Run, token_hash: &[u8]) -> Result<Option<Opened>, Error> {
+    row! {
+        struct OpenedRow {
+            owner_is_disabled: bool,
+            ..link: Row,
+        }
+    }
+    let sql = Sql::new(
+        "select image_id, id, expires_at, max_views, views, paid_bytes, exists (select 1 from images i \
+         join accounts a on a.user_id = i.user_id where i.id = image_links.image_id and a.disabled_at is not null) \
+         as owner_is_disabled from image_links where token_hash = $1",
+    );
+    let opened =
+        |OpenedRow { link, owner_is_disabled }| Opened { image: link.image_id.into(), link: link.into(), owner_is_disabled };
+    Ok(run.fetch_optional::<OpenedRow>(sql.bind(token_hash.to_vec())).await?.map(opened))
 }
 
 /// Locks a link until the transaction ends, so that paid and taken bytes are consistent.

@@ -223,6 +223,7 @@ async fn direct_connections_have_session_settings_and_named_statements() {
         ("statement_timeout", "1min"),
         ("idle_in_transaction_session_timeout", "2min"),
         ("default_transaction_isolation", "read committed"),
+        ("plan_cache_mode", "force_generic_plan"),
     ] {
         let sql = Sql::new("select current_setting($1)").bind(setting);
         assert_eq!(db.fetch::<(String,)>(sql).await.unwrap(), [(value.to_owned(),)], "{setting}");

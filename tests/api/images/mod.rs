@@ -1,6 +1,7 @@
 //! Tests of images: upload, lists, thumbnails, resized images and the trash.
 
 mod cached_files;
+mod cached_metadata;
 mod cached_races;
 mod content_credentials;
 mod counters;

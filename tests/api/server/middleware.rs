@@ -55,7 +55,7 @@ async fn an_internal_error_reveals_only_its_request_id() {
 async fn a_panic_in_a_handler_is_a_500_and_later_requests_are_served() {
     let app = TestApp::start().await;
     let http = app.config().http(([127, 0, 0, 1], 8000).into());
-    let state = AppState { service: Arc::clone(app.service()), config: Arc::new(http) };
+    let state = AppState::new(Arc::clone(app.service()), http);
     async fn panics() -> &'static str {
         panic!("a secret of the service")
     }

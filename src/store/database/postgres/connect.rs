@@ -176,13 +176,15 @@ fn may_be_caused_by_settings(error: &sqlx::Error) -> bool {
 
 /// Adds the settings of an own session. The timeouts make the server cancel statements that the client abandoned, and
 /// transactions whose process hangs. The isolation level overrides the operator's default: with a stricter one, single statements
-/// would fail because of concurrent ones.
+/// would fail because of concurrent ones. Statements are planned once per session, for any values: PostgreSQL would plan some of
+/// them on every run, which takes longer than the statement.
 fn with_settings(options: &PgConnectOptions, process_id: &str, statement_timeout: Duration) -> PgConnectOptions {
     let [statement, idle] = session_timeouts(statement_timeout);
     options.clone().options([
         ("statement_timeout", statement.to_string().as_str()),
         ("idle_in_transaction_session_timeout", &idle.to_string()),
         ("default_transaction_isolation", "read committed"),
+        ("plan_cache_mode", "force_generic_plan"),
         ("image_service.session", process_id),
     ])
 }
