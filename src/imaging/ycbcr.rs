@@ -80,7 +80,12 @@ impl Plane {
 
     /// Interleaves Cb and Cr, which have the same size.
     pub fn interleaved(cb: &Self, cr: &Self) -> Self {
-        Plane { samples: cb.samples.iter().zip(&cr.samples).flat_map(|(&cb, &cr)| [cb, cr]).collect(), ..*cb }
+        let mut samples = vec![0; cb.samples.len() * 2];
+        let (pairs, _) = samples.as_chunks_mut::<2>();
+        for ((pair, &cb), &cr) in pairs.iter_mut().zip(&cb.samples).zip(&cr.samples) {
+            *pair = [cb, cr];
+        }
+        Plane { samples, ..*cb }
     }
 
     fn resized(&self, channels: usize, part: Part, size: (u32, u32)) -> Result<Self, Error> {
@@ -110,7 +115,12 @@ impl Plane {
         let (stride, rows) = (width.next_multiple_of(unit), height.next_multiple_of(unit));
         let mut padded = Vec::with_capacity(stride * rows);
         for row in self.samples.chunks_exact(width * channels) {
-            padded.extend(row[channel..].iter().step_by(channels));
+            // The compiler vectorises these, but not a step that it does not know.
+            match (channels, channel) {
+                (2, 0) => padded.extend(row.as_chunks().0.iter().map(|[first, _]| first)),
+                (2, _) => padded.extend(row.as_chunks().0.iter().map(|[_, second]| second)),
+                _ => padded.extend_from_slice(row),
+            }
             let last = row[row.len() - channels + channel];
             padded.extend(std::iter::repeat_n(last, stride - width));
         }
