@@ -27,6 +27,7 @@ mod encode;
 mod error;
 mod gif;
 mod gif_blocks;
+mod gif_lzw;
 mod hdr;
 mod jpeg;
 mod libwebp;
