@@ -55,6 +55,7 @@ mod webp;
 mod webp_header;
 mod webp_lossless;
 mod webp_memory;
+mod webp_rows;
 mod ycbcr;
 
 #[cfg(test)]
