@@ -9,11 +9,13 @@
 //! `bits.rs`, `coverage.rs`).
 
 mod ac_table;
+mod bit_writer;
 mod bits;
 pub(super) mod cmyk;
 mod coverage;
 mod decode_error;
 pub(super) mod encode;
+mod forward_dct;
 mod frame;
 pub(super) mod header;
 mod huffman;
@@ -29,6 +31,7 @@ mod planes;
 mod progressive;
 mod reduced;
 mod scan_reader;
+mod scan_writer;
 pub(super) mod segments;
 mod sequential;
 mod standard_tables;
