@@ -7,6 +7,8 @@
 //!
 //! Stray bytes that no coefficient needs are skipped, wherever they are. Missing coefficients are damage (`segments.rs`,
 //! `bits.rs`, `coverage.rs`).
+//!
+//! Our own encoder (`encode.rs`, `scan_writer.rs`) writes thumbnails as baseline JPEG.
 
 mod ac_table;
 mod bit_writer;
