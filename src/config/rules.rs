@@ -214,7 +214,9 @@ impl Config {
             warnings.push("RETENTION_DAYS is 0, so deleted images are purged immediately and cannot be restored".to_owned());
         }
         if !imaging::simd_enabled() {
-            warnings.push("JPEG decoding was built without SIMD and is 50% slower: install nasm and rebuild".to_owned());
+            warnings.push(
+                "decoding of small and CMYK JPEGs was built without SIMD and is 50% slower: install nasm and rebuild".to_owned(),
+            );
         }
         warnings
     }

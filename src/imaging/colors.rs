@@ -80,20 +80,20 @@ fn cluster(cells: &[Cell]) -> Vec<Cell> {
     for _ in 0..ITERATIONS {
         let mut sums = vec![([0f32; 3], 0f32); centres.len()];
         for cell in cells {
-            let Some(index) = nearest(&centres, cell) else {
-                continue;
-            };
-            let (rgb, weight) = &mut sums[index];
+            let Some((rgb, weight)) = sums.get_mut(nearest(&centres, cell)) else { continue };
             for (sum, value) in rgb.iter_mut().zip(cell.rgb) {
                 *sum += value * cell.weight;
             }
             *weight += cell.weight;
         }
-        centres = sums
-            .into_iter()
-            .filter(|(_, weight)| *weight > 0.0)
-            .map(|(rgb, weight)| Cell::new(rgb.map(|sum| sum / weight), weight))
-            .collect();
+        let means = sums.into_iter().filter(|(_, weight)| *weight > 0.0);
+        let means: Vec<Cell> = means.map(|(rgb, weight)| Cell::new(rgb.map(|sum| sum / weight), weight)).collect();
+        // From here on, every iteration would return the same.
+        let settled = means.len() == centres.len() && means.iter().zip(&centres).all(|(new, old)| new.rgb == old.rgb);
+        centres = means;
+        if settled {
+            break;
+        }
     }
     centres
 }
@@ -101,21 +101,33 @@ fn cluster(cells: &[Cell]) -> Vec<Cell> {
 fn seeds(cells: &[Cell]) -> Vec<Cell> {
     let fullest = cells.iter().max_by(|a, b| a.weight.total_cmp(&b.weight));
     let mut seeds: Vec<Cell> = fullest.copied().into_iter().collect();
-    while !seeds.is_empty() && seeds.len() < MAX_COLORS {
-        let error = |cell: &Cell| {
-            let gap = seeds.iter().map(|seed| distance(seed.lab, cell.lab));
-            gap.fold(f32::INFINITY, f32::min) * cell.weight
-        };
-        match cells.iter().max_by(|a, b| error(a).total_cmp(&error(b))) {
-            Some(worst) if error(worst) > 0.0 => seeds.push(*worst),
-            _ => break,
+    // The distance of each cell to its nearest seed.
+    let mut gaps = vec![f32::INFINITY; cells.len()];
+    while let Some(&newest) = seeds.last().filter(|_| seeds.len() < MAX_COLORS) {
+        let mut worst = (0.0, None);
+        for (cell, gap) in cells.iter().zip(&mut gaps) {
+            *gap = gap.min(distance(newest.lab, cell.lab));
+            let error = *gap * cell.weight;
+            if error > 0.0 && error >= worst.0 {
+                worst = (error, Some(cell));
+            }
         }
+        let Some(worst) = worst.1 else { break };
+        seeds.push(*worst);
     }
     seeds
 }
 
-fn nearest(centres: &[Cell], cell: &Cell) -> Option<usize> {
-    (0..centres.len()).min_by(|&a, &b| distance(centres[a].lab, cell.lab).total_cmp(&distance(centres[b].lab, cell.lab)))
+/// Returns the index of the nearest centre, the first of several.
+fn nearest(centres: &[Cell], cell: &Cell) -> usize {
+    let mut nearest = (f32::INFINITY, 0);
+    for (index, centre) in centres.iter().enumerate() {
+        let distance = distance(centre.lab, cell.lab);
+        if distance < nearest.0 {
+            nearest = (distance, index);
+        }
+    }
+    nearest.1
 }
 
 /// Returns the squared distance.

@@ -1,5 +1,5 @@
-//! GIF decoding by the `gif` crate. All frames are decoded to palette indices to verify the file, and the first one is drawn on
-//! its canvas. Frames × pixels are counted before each frame is decoded.
+//! GIF decoding by the `gif` crate. The first frame is drawn on its canvas, and all others are verified: `gif_lzw.rs` counts the
+//! pixels of a frame, and the decoder reads those frames in which that finds a flaw. Frames × pixels are counted before each frame is decoded.
 //!
 //! GIF has no checksums, so only missing data and invalid codes can be detected. A missing trailer is not damage, because every
 //! frame has its own end marker.
@@ -10,7 +10,7 @@ use super::error::Error;
 use super::gif_blocks::{self, GifHeader, RepairedGif};
 use super::parsed_header::ParsedHeader;
 use super::pixels::Pixels;
-use super::{Decoded, Kind, Limits, decoder_errors};
+use super::{Decoded, Kind, Limits, decoder_errors, gif_lzw};
 use gif::{ColorOutput, DecodeOptions, Decoder, MemoryLimit};
 use std::io::Read;
 use std::num::NonZeroU64;
@@ -51,12 +51,16 @@ pub(super) fn decode(bytes: &[u8], header: &GifHeader, target: DecodeTarget, lim
     let mut bitmap = None;
     let mut frames: u32 = 0;
     let mut pixels = 0;
+    let mut images = gif_blocks::images(bytes);
     while let Some(frame) = next_frame(&mut decoder)? {
+        let image = images.next();
         frames += 1;
         pixels += frame.counted_pixels(canvas);
         check_pixels(frames, pixels, frame.bounding_size(canvas), limits)?;
         if bitmap.is_some() {
-            verify_frame(&mut decoder, &frame, canvas, &mut indices)?;
+            if !image.is_some_and(|image| is_flawless(&image, &frame)) {
+                verify_frame(&mut decoder, &frame, canvas, &mut indices)?;
+            }
             continue;
         }
         check_first_frame(&frame, canvas)?;
@@ -115,6 +119,12 @@ fn check_first_frame(frame: &FrameInfo, canvas: (u32, u32)) -> Result<(), Error>
         return Err(Error::corrupt("the first frame of the GIF has no pixels"));
     }
     Ok(())
+}
+
+/// Returns whether the pixels of a frame are valid. The decoder then skips them.
+fn is_flawless(image: &gif_blocks::ImageBlock<'_>, frame: &FrameInfo) -> bool {
+    image.frame.map(|number| number as usize) == [frame.left, frame.top, frame.width, frame.height]
+        && gif_lzw::is_flawless(image.min_code_bits, image.sub_blocks(), frame.width * frame.height)
 }
 
 /// Decodes a frame that is not displayed, in parts of at most the canvas size. A frame can be larger than the canvas, where

@@ -146,6 +146,37 @@ fn end(bytes: &[u8]) -> Option<usize> {
     }
 }
 
+/// An image block of the file.
+pub(super) struct ImageBlock<'a> {
+    /// Left, top, width and height of the frame.
+    pub frame: [u32; 4],
+    pub min_code_bits: u8,
+    data: &'a [u8],
+}
+
+impl<'a> ImageBlock<'a> {
+    /// Iterates over the contents of the sub-blocks, up to the terminator or the first one that is cut off.
+    pub fn sub_blocks(&self) -> impl Iterator<Item = &'a [u8]> {
+        let mut rest = self.data;
+        std::iter::from_fn(move || {
+            let (&length, after) = rest.split_first().filter(|(length, _)| **length > 0)?;
+            let (block, after) = after.split_at_checked(usize::from(length))?;
+            rest = after;
+            Some(block)
+        })
+    }
+}
+
+/// Iterates over the image blocks.
+pub(super) fn images(bytes: &[u8]) -> impl Iterator<Item = ImageBlock<'_>> {
+    let mut blocks = Blocks::of(bytes);
+    std::iter::from_fn(move || blocks.next()).filter(|block| block.kind == IMAGE).map_while(|block| {
+        let descriptor = bytes.get(block.at + 1..block.at + 10)?;
+        let (&min_code_bits, data) = bytes.get(block.at + 10 + palette_bytes(descriptor[8])..)?.split_first()?;
+        Some(ImageBlock { frame: [0, 2, 4, 6].map(|at| number(descriptor, at)), min_code_bits, data })
+    })
+}
+
 /// Iterates over the blocks, up to the first byte that starts none.
 struct Blocks<'a> {
     bytes: &'a [u8],

@@ -27,6 +27,7 @@ mod encode;
 mod error;
 mod gif;
 mod gif_blocks;
+mod gif_lzw;
 mod hdr;
 mod jpeg;
 mod libwebp;
@@ -54,6 +55,7 @@ mod webp;
 mod webp_header;
 mod webp_lossless;
 mod webp_memory;
+mod webp_rows;
 mod ycbcr;
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use super::error::Error;
 use fast_image_resize as fir;
+use std::sync::LazyLock;
 
 /// Samples in rows.
 #[derive(Clone, Copy)]
@@ -17,22 +18,34 @@ pub(super) struct Source<'a> {
 }
 
 /// Returns a Lanczos filter with three lobes. The library's own computes two sines per weight, a twelfth of the time for a
-/// small image. By sin 3a = 3 sin a − 4 sin³ a, one sine is enough.
+/// small image.
 pub(super) fn lanczos3() -> fir::FilterType {
     fir::Filter::new("Lanczos3", lanczos3_at, 3.0).map_or(fir::FilterType::Lanczos3, fir::FilterType::Custom)
 }
 
-/// Calculates sinc x · sinc x/3. The first factor is the sine of three times the angle of the second.
+/// Values of the filter per unit. Interpolating between them is exact to 10⁻⁶, and the weights have 15 bits.
+const STEPS: usize = 1024;
+
+/// The filter from 0 to 3, and one zero more.
+static LANCZOS3: LazyLock<[f64; 3 * STEPS + 2]> = LazyLock::new(|| {
+    std::array::from_fn(|step| match step {
+        0 => 1.0,
+        _ if step >= 3 * STEPS => 0.0,
+        _ => {
+            let angle = std::f64::consts::PI * step as f64 / STEPS as f64;
+            angle.sin() / angle * ((angle / 3.0).sin() / (angle / 3.0))
+        }
+    })
+});
+
+/// Returns sinc x · sinc x/3.
 fn lanczos3_at(x: f64) -> f64 {
-    if x == 0.0 {
-        return 1.0;
+    let place = (x.abs() * STEPS as f64).min((3 * STEPS) as f64);
+    let below = place as usize;
+    match LANCZOS3.get(below..below + 2) {
+        Some(&[low, high]) => low + (high - low) * (place - below as f64),
+        _ => 0.0,
     }
-    if x.abs() >= 3.0 {
-        return 0.0;
-    }
-    let angle = std::f64::consts::PI * x / 3.0;
-    let square = angle.sin().powi(2);
-    square * (3.0 - 4.0 * square) / (3.0 * angle * angle)
 }
 
 /// A part of an image in pixels: left, top, width and height.
@@ -87,12 +100,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_sine_equals_two_sines() {
+    fn the_table_contains_the_filter() {
         let sinc = |x: f64| if x == 0.0 { 1.0 } else { (std::f64::consts::PI * x).sin() / (std::f64::consts::PI * x) };
         for step in -3500..=3500 {
             let x = f64::from(step) / 1000.0;
             let expected = if x.abs() < 3.0 { sinc(x) * sinc(x / 3.0) } else { 0.0 };
-            assert!((lanczos3_at(x) - expected).abs() < 1e-12, "at {x}: {} for {expected}", lanczos3_at(x));
+            assert!((lanczos3_at(x) - expected).abs() < 1e-6, "at {x}: {} for {expected}", lanczos3_at(x));
         }
     }
 

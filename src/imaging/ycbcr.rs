@@ -69,18 +69,24 @@ impl Plane {
     /// Builds a plane from rows of `stride` samples. Drops the padding, whose content is up to the encoder.
     pub fn from_padded(mut samples: Vec<u8>, stride: usize, covered: (f64, f64)) -> Self {
         let (width, height) = (covered.0.ceil() as u32, covered.1.ceil() as u32);
-        if stride == width as usize {
-            samples.truncate(stride * height as usize);
-        } else {
-            let rows = samples.chunks_exact(stride).take(height as usize);
-            samples = rows.flat_map(|row| &row[..width as usize]).copied().collect();
+        let (columns, rows) = (width as usize, height as usize);
+        if stride != columns {
+            for row in 1..rows {
+                samples.copy_within(row * stride..row * stride + columns, row * columns);
+            }
         }
+        samples.truncate(columns * rows);
         Plane { width, height, covered, samples }
     }
 
     /// Interleaves Cb and Cr, which have the same size.
     pub fn interleaved(cb: &Self, cr: &Self) -> Self {
-        Plane { samples: cb.samples.iter().zip(&cr.samples).flat_map(|(&cb, &cr)| [cb, cr]).collect(), ..*cb }
+        let mut samples = vec![0; cb.samples.len() * 2];
+        let (pairs, _) = samples.as_chunks_mut::<2>();
+        for ((pair, &cb), &cr) in pairs.iter_mut().zip(&cb.samples).zip(&cr.samples) {
+            *pair = [cb, cr];
+        }
+        Plane { samples, ..*cb }
     }
 
     fn resized(&self, channels: usize, part: Part, size: (u32, u32)) -> Result<Self, Error> {
@@ -101,23 +107,6 @@ impl Plane {
         let Some(samples) = orient::upright_samples::<CHANNELS>(&self.samples, size, orientation) else { return self };
         let (width, height) = orient::displayed(size, orientation);
         Plane { width, height, covered: (f64::from(width), f64::from(height)), samples }
-    }
-
-    /// Returns one channel in rows padded to a multiple of `unit`, and padded to as many rows. The last sample and the last row
-    /// are repeated.
-    pub fn padded(&self, channels: usize, channel: usize, unit: usize) -> Vec<u8> {
-        let (width, height) = (self.width as usize, self.height as usize);
-        let (stride, rows) = (width.next_multiple_of(unit), height.next_multiple_of(unit));
-        let mut padded = Vec::with_capacity(stride * rows);
-        for row in self.samples.chunks_exact(width * channels) {
-            padded.extend(row[channel..].iter().step_by(channels));
-            let last = row[row.len() - channels + channel];
-            padded.extend(std::iter::repeat_n(last, stride - width));
-        }
-        for _ in height..rows {
-            padded.extend_from_within(padded.len() - stride..);
-        }
-        padded
     }
 
     /// Upsamples chroma to `width × height`. `ratio` is the ratio of the whole luma plane to its covered part.

@@ -17,7 +17,7 @@ use mozjpeg_sys as ffi;
 use std::os::raw::c_int;
 
 /// Returns whether mozjpeg was built with SIMD. On x86, a build without `nasm` has no SIMD and only prints a cargo warning;
-/// decoding is then 50% slower.
+/// what this module decodes then takes 50% longer.
 pub fn simd_enabled() -> bool {
     unsafe extern "C" {
         fn jsimd_can_ycc_rgb() -> c_int;

@@ -7,13 +7,17 @@
 //!
 //! Stray bytes that no coefficient needs are skipped, wherever they are. Missing coefficients are damage (`segments.rs`,
 //! `bits.rs`, `coverage.rs`).
+//!
+//! Our own encoder (`encode.rs`, `scan_writer.rs`) writes thumbnails as baseline JPEG.
 
 mod ac_table;
+mod bit_writer;
 mod bits;
 pub(super) mod cmyk;
 mod coverage;
 mod decode_error;
 pub(super) mod encode;
+mod forward_dct;
 mod frame;
 pub(super) mod header;
 mod huffman;
@@ -29,6 +33,7 @@ mod planes;
 mod progressive;
 mod reduced;
 mod scan_reader;
+mod scan_writer;
 pub(super) mod segments;
 mod sequential;
 mod standard_tables;
