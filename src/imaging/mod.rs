@@ -55,7 +55,6 @@ mod webp;
 mod webp_header;
 mod webp_lossless;
 mod webp_memory;
-mod webp_rows;
 mod ycbcr;
 
 #[cfg(test)]

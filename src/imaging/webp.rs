@@ -1,5 +1,5 @@
-//! WebP decoding by libwebp. An opaque still image is scaled down while it is decoded: by our box filter if it is lossy
-//! (`webp_rows.rs`), otherwise by libwebp. An image with alpha is decoded at its full size, because libwebp's scaler would mix the colours of transparent pixels into lossy images. The frames of an
+//! WebP decoding by libwebp. An opaque still image is scaled down while it is decoded. An image with alpha is decoded at its
+//! full size, because libwebp's scaler would mix the colours of transparent pixels into lossy images. The frames of an
 //! animation are decoded one at a time: the first one is drawn on the canvas, the others are only verified.
 
 use super::Decoded;
@@ -9,7 +9,6 @@ use super::error::Error;
 use super::libwebp::{self, Features};
 use super::pixels::Pixels;
 use super::webp_header::{WebpFrame, WebpHeader, scaled};
-use super::webp_rows;
 
 pub(super) fn decode(bytes: &[u8], header: &WebpHeader, canvas: (u32, u32), target: DecodeTarget) -> Result<Decoded, Error> {
     match header.frames.as_slice() {
@@ -32,10 +31,6 @@ fn decode_still(data: &[u8], header: &WebpHeader, canvas: (u32, u32), target: De
     if features.size != canvas {
         return Err(Error::corrupt("the WebP states two different sizes"));
     }
-    if let Some(bitstream) = lossy_bitstream(data).filter(|_| header.reduces_rows && !features.has_alpha) {
-        let pixels = webp_rows::decode(bitstream, canvas, target.min_longer_side, header.decoder_bytes)?;
-        return Ok(Decoded { has_alpha: false, pixels: Pixels::YCbCr(pixels), frames: 1 });
-    }
     let bitmap = if features.has_alpha {
         let pixels = libwebp::decode(data, canvas, true, header.decoder_bytes)?;
         let mut reducer = Reducer::new(canvas.0, canvas.1, true, target.min_longer_side);
@@ -49,11 +44,6 @@ fn decode_still(data: &[u8], header: &WebpHeader, canvas: (u32, u32), target: De
         Bitmap::new(size.0, size.1, false, pixels)
     };
     Ok(Decoded { has_alpha: features.has_alpha, pixels: Pixels::Rgb(bitmap), frames: 1 })
-}
-
-/// Returns the bitstream of a lossy image without an alpha chunk.
-fn lossy_bitstream(data: &[u8]) -> Option<&[u8]> {
-    data.starts_with(b"VP8 ").then(|| data.get(8..)).flatten()
 }
 
 /// Draws the first frame on a transparent canvas.

@@ -1,7 +1,7 @@
 //! Reads the header of a WebP: its RIFF chunks (RFC 9649, chapter 2). Chunks state their own length, so truncation is detected
 //! here.
 
-use super::bitmap::{reduced_size, reduction};
+use super::bitmap::reduced_size;
 use super::decode_target::{DecodeTarget, Purpose};
 use super::error::Error;
 use super::parsed_header::ParsedHeader;
@@ -23,9 +23,6 @@ pub(super) struct WebpHeader {
     pub still: Option<Range<usize>>,
     /// The frames of an animation; empty for a still image.
     pub frames: Vec<WebpFrame>,
-    /// Whether the rows of a lossy image without alpha are reduced as they are decoded. An image with a colour profile is not,
-    /// because it is converted as RGB.
-    pub reduces_rows: bool,
     /// Memory that libwebp may allocate for any of these bitstreams, beside the output pixels.
     pub decoder_bytes: u64,
 }
@@ -65,12 +62,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Resu
     };
     let (decoder_bytes, image_bytes) = container.memory_bytes((width, height), own_bytes, target);
     Ok(ParsedHeader {
-        kind: Kind::Webp(WebpHeader {
-            still,
-            frames: container.frames,
-            reduces_rows: container.profile.is_none() && reduction(width, height, target.min_longer_side) > 1,
-            decoder_bytes: own_bytes,
-        }),
+        kind: Kind::Webp(WebpHeader { still, frames: container.frames, decoder_bytes: own_bytes }),
         width,
         height,
         exif: container.exif,
@@ -218,10 +210,7 @@ impl Container {
         } else {
             let (small_width, small_height) = scaled(width, height, target.min_longer_side);
             let bitmap = u64::from(small_width) * u64::from(small_height) * 3;
-            // The planes and sums of `webp_rows.rs`.
-            let (reduced_width, reduced_height) = reduced_size(width, height, target.min_longer_side);
-            let planes = u64::from(reduced_width + 2) * u64::from(reduced_height + 2) * 3 / 2;
-            (own_bytes + bitmap.max(planes + u64::from(width) * 4), bitmap)
+            (own_bytes + bitmap, bitmap)
         }
     }
 }

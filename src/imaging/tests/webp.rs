@@ -1,8 +1,6 @@
 //! libwebp's allocations stay within the memory that is reserved for them.
 
-use super::super::bitmap::Reducer;
 use super::super::libwebp::{decode, decode_metered};
-use super::super::webp_rows;
 use super::test_images::*;
 use super::*;
 
@@ -142,47 +140,4 @@ fn a_webp_may_have_many_chunks_and_the_error_names_the_limit() {
     run(&with(5000)).expect("accepted");
     let error = run(&with(262_144)).unwrap_err();
     assert_eq!(error, Error::unsupported("WebP with more than 262144 chunks"));
-}
-
-/// A lossy file of smooth colours and its bitstream. Its sides are odd and no multiples of a factor.
-fn large_lossy() -> Vec<u8> {
-    let at =
-        |x: u32, y: u32| [(x * 255 / 1301) as u8, (y * 255 / 867) as u8, (128.0 + 100.0 * (f64::from(x + y) / 90.0).sin()) as u8];
-    let rgb: Vec<u8> = (0..867).flat_map(|y| (0..1301).flat_map(move |x| at(x, y))).collect();
-    webp_files::lossy(&rgb, 1301, 867, 90.0)
-}
-
-#[test]
-fn reduced_rows_look_like_the_reduced_image() {
-    let file = large_lossy();
-    let (data, size, webp) = still(&file);
-    let whole = decode(data, size, false, webp.decoder_bytes).expect("decoded");
-    for factor in [1u32, 2, 3, 5, 8] {
-        let min_longer_side = 1301 / (2 * factor);
-        let mut reducer = Reducer::new(size.0, size.1, false, min_longer_side);
-        whole.chunks_exact(1301 * 3).for_each(|row| reducer.push(row, 3));
-        let expected = reducer.finish();
-        let rows = webp_rows::decode(&data[8..], size, min_longer_side, webp.decoder_bytes).expect("decoded");
-        let made = rows.into_rgb().expect("converted");
-        assert_eq!((made.width, made.height, made.covered), (expected.width, expected.height, expected.covered));
-        let errors = made.pixels.iter().zip(&expected.pixels).map(|(a, b)| u32::from(a.abs_diff(*b)));
-        let mean = f64::from(errors.sum::<u32>()) / made.pixels.len() as f64;
-        assert!(mean < 1.5, "factor {factor}: {mean}");
-    }
-}
-
-#[test]
-fn rows_are_rejected_like_the_image() {
-    let file = large_lossy();
-    let (data, size, webp) = still(&file);
-    for length in [0, 5, 20, data.len() / 3, data.len() - 9] {
-        let cut = &data[8..8 + length.min(data.len() - 8)];
-        let status = webp_rows::decode(cut, size, 200, webp.decoder_bytes).map(|_| ());
-        let in_chunk = [b"VP8 ", (cut.len() as u32).to_le_bytes().as_slice(), cut].concat();
-        let expected = decode(&in_chunk, size, false, webp.decoder_bytes).map(|_| ());
-        assert_eq!(status.is_ok(), expected.is_ok(), "{length} bytes: {status:?} for {expected:?}");
-    }
-    assert!(webp_rows::decode(&data[8..], (1301, 866), 200, webp.decoder_bytes).is_err());
-    #[cfg(target_os = "linux")]
-    assert!(matches!(webp_rows::decode(&data[8..], size, 200, 1000), Err(Error::Unsupported { .. })));
 }
