@@ -13,7 +13,7 @@ ARG DEBIAN_IMAGE
 
 FROM ${RUST_IMAGE:-rust:1.95-bookworm@sha256:6258907abe69656e41cd992e0b705cdcfabcbbe3db374f92ed2d47121282d4a1} AS build
 
-# nasm: without it mozjpeg silently builds without SIMD, at two thirds of the speed. python3: for the licence notices.
+# nasm: without it, libjpeg is built without SIMD. python3: for the licence notices.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends nasm python3 \
     && rm -rf /var/lib/apt/lists/*

@@ -6,7 +6,6 @@ use super::access::AuthMode;
 use super::error::{ConfigError, require};
 use super::resizing::Resize;
 use super::{Config, FIELDS_BYTES};
-use crate::imaging;
 use crate::objects::{self, presign::BucketAddress};
 use crate::store::database::postgres::Target;
 
@@ -212,11 +211,6 @@ impl Config {
         }
         if self.retention_days == 0 {
             warnings.push("RETENTION_DAYS is 0, so deleted images are purged immediately and cannot be restored".to_owned());
-        }
-        if !imaging::simd_enabled() {
-            warnings.push(
-                "decoding of small and CMYK JPEGs was built without SIMD and is 50% slower: install nasm and rebuild".to_owned(),
-            );
         }
         warnings
     }

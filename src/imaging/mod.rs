@@ -70,7 +70,6 @@ use crate::model::image::{Format, Metadata, Thumbnail};
 use crate::model::rendering::Rendering;
 use decode_target::{DecodeTarget, Purpose};
 pub use error::Error;
-pub use jpeg::simd_enabled;
 pub use limits::{Limits, MAX_SIDE};
 pub use shrink::Shrunk;
 use thumbnail::Original;

@@ -26,7 +26,7 @@ def install_missing(*, postgres, python, clients=False):
         raise Missing("cargo is missing: install a Rust toolchain (https://rustup.rs)")
     if not shutil.which("cc"):
         missing += ["gcc", "libc6-dev"]
-    # Without nasm, the JPEG codec still builds, but silently without SIMD.
+    # Without nasm, libjpeg is built without SIMD.
     if not shutil.which("nasm"):
         missing += ["nasm"]
     # A test runs the curl commands in the README.

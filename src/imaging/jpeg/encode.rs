@@ -1,5 +1,5 @@
-//! JPEG encoding: baseline, with the standard Huffman tables. Our own encoder writes grey and YCbCr, as fast as mozjpeg with its
-//! assembly and without the need for `nasm`. mozjpeg writes CMYK.
+//! JPEG encoding: baseline, with the standard Huffman tables. Our own encoder writes YCbCr, as fast as libjpeg with its assembly,
+//! which a build without `nasm` does not have. mozjpeg writes grey and CMYK originals that are scaled down.
 
 use super::libjpeg_error::catch;
 use super::scan_writer::{self, BLOCK, Image, Strip};

@@ -3,8 +3,6 @@
 //! libjpeg reports damage as *warnings* and continues with grey, and so does this module: our own decoder has verified the
 //! file before.
 
-#![expect(unsafe_code, reason = "the SIMD query of libjpeg is a C function")]
-
 use super::Limits;
 use super::header::JpegHeader;
 use super::libjpeg_error::{catch, error_manager};
@@ -14,18 +12,6 @@ use crate::imaging::error::Error;
 use crate::imaging::profile::ToSrgb;
 use mozjpeg::{ColorSpace, Decompress};
 use mozjpeg_sys as ffi;
-use std::os::raw::c_int;
-
-/// Returns whether mozjpeg was built with SIMD. On x86, a build without `nasm` has no SIMD and only prints a cargo warning;
-/// what this module decodes then takes 50% longer.
-pub fn simd_enabled() -> bool {
-    unsafe extern "C" {
-        fn jsimd_can_ycc_rgb() -> c_int;
-    }
-    // SAFETY: the function has no arguments, and mozjpeg's static library always contains it, with or without SIMD
-    // (`jsimd.h`). It only detects the processor and caches the result in a thread-local.
-    unsafe { jsimd_can_ycc_rgb() != 0 }
-}
 
 /// Decodes `normalized`, the normalised copy of `file`. `header` describes `file` itself.
 pub(super) fn decode(

@@ -45,7 +45,6 @@ use super::pixels::Pixels;
 use super::ycbcr::{Plane, YCbCr};
 use super::{Decoded, Header, Limits};
 use header::JpegHeader;
-pub use libjpeg::simd_enabled;
 #[cfg(any(test, fuzzing))]
 pub(super) use libjpeg_comparison::assert_agrees_with_libjpeg;
 use std::borrow::Cow;
