@@ -278,7 +278,8 @@ mod tests {
         for factor in 1..=8usize {
             for rows in [1, 2, factor as u32, 128] {
                 let most = rows as u16 * 255;
-                let sums: Vec<u16> = (0..3 * 41).map(|i: u16| (i * 7919) % (most + 1)).chain([most; 24]).collect();
+                let sums: Vec<u16> =
+                    (0..3 * 41).map(|i: u32| (i * 7919 % (u32::from(most) + 1)) as u16).chain([most; 24]).collect();
                 let mut out = Vec::new();
                 combine(&sums, factor, rows, &mut out);
                 let expected = sums.chunks(factor * 3).flat_map(|cell| {
