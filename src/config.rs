@@ -166,7 +166,7 @@ pub struct Config {
     #[arg(long, help_heading = "Connections and timeouts", env = "MAX_CONNECTIONS_PER_ADDRESS", default_value_t = 256)]
     pub max_connections_per_address: usize,
     /// Maximum number of originals and thumbnails that are read from the storage for clients at the same time. Clients that do not read
-    /// do not count. At most half may be files of which the client has received less than 1.5 MiB, and at most 6 of those for
+    /// do not count. At most half may be files of which the client has received less than 1.75 MiB, and at most 6 of those for
     /// one caller.
     #[arg(long, help_heading = "Connections and timeouts", env = "MAX_DOWNLOADS", default_value_t = 128)]
     pub max_downloads: usize,

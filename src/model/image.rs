@@ -54,6 +54,18 @@ pub struct Image {
 }
 
 impl Image {
+    /// Bytes that the texts and tags take in memory.
+    pub fn text_bytes(&self) -> usize {
+        let texts = [
+            self.title.as_ref().map_or(0, |title| title.as_str().len()),
+            self.description.as_ref().map_or(0, |description| description.as_str().len()),
+            self.caption.text.as_ref().map_or(0, String::len),
+            self.file_name.as_str().len(),
+            self.tags.iter().map(|tag| tag.as_str().len() + size_of::<String>()).sum(),
+        ];
+        texts.iter().sum()
+    }
+
     /// Returns whether `viewer` may see the image, while it is not deleted.
     pub fn is_visible_to(&self, viewer: Option<&UserId>) -> bool {
         self.visibility == Visibility::Public || viewer == Some(&self.user_id)

@@ -49,7 +49,7 @@ struct BySize;
 
 impl Weighter<ImageId, ImageJson> for BySize {
     fn weight(&self, _: &ImageId, ImageJson(entry): &ImageJson) -> u64 {
-        (entry.json.get().len() + size_of::<Image>() + ENTRY_BYTES) as u64
+        (entry.json.get().len() + size_of::<Image>() + entry.image.text_bytes() + ENTRY_BYTES) as u64
     }
 }
 

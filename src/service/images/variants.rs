@@ -273,7 +273,9 @@ impl Service {
         let weight_bytes = header.weight_bytes;
         let rendering = rendering.clone();
         let rendering = move || imaging::render(&bytes, &header, &limits, &rendering);
-        let rendered = self.admission.decode_stored(requested_by, weight_bytes, rendering).await?;
+        let mut rendered = self.admission.decode_stored(requested_by, weight_bytes, rendering).await?;
+        // The cache counts the length, and keeps the whole allocation.
+        rendered.shrink_to_fit();
         Ok((rendered.into(), admitted))
     }
 

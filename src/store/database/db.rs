@@ -137,6 +137,11 @@ impl Db {
         }
     }
 
+    /// The limit for each statement, including the wait for a connection.
+    pub fn statement_timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Returns whether rows have a version, `xmin`: the id of the transaction that wrote them.
     pub fn has_row_versions(&self) -> bool {
         matches!(self.pools, Pools::Postgres(_))

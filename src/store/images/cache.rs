@@ -11,7 +11,7 @@ use quick_cache::sync::Cache;
 
 use super::lists;
 use super::variants::Variant;
-use super::versions::{self, VersionReads};
+use super::versions::{self, CurrentVersion, VersionReads};
 use crate::model::counter::Counter;
 use crate::model::filter::{ImageFilter, Part, Search};
 use crate::model::id::ImageId;
@@ -55,13 +55,7 @@ struct BySize;
 
 impl Weighter<ImageId, Cached> for BySize {
     fn weight(&self, _: &ImageId, Cached(_, image): &Cached) -> u64 {
-        let texts = [
-            image.title.as_ref().map_or(0, |title| title.as_str().len()),
-            image.description.as_ref().map_or(0, |description| description.as_str().len()),
-            image.caption.text.as_ref().map_or(0, String::len),
-            image.tags.iter().map(|tag| tag.as_str().len() + size_of::<String>()).sum(),
-        ];
-        (size_of::<Image>() + ENTRY_BYTES + texts.iter().sum::<usize>()) as u64
+        (size_of::<Image>() + ENTRY_BYTES + image.text_bytes()) as u64
     }
 }
 
@@ -91,13 +85,11 @@ impl ImageCache {
         let Some(images) = &self.images else { return Ok(super::find(db, id).await?.map(Arc::new)) };
         let cached = images.get(&id);
         if db.has_row_versions() {
-            if let Some(cached) = cached
-                && let Ok(version) = self.version_reads.read(db, id).await
-            {
-                match version {
-                    None => return Ok(None),
-                    Some(version) if cached.is_row(&version) => return Ok(Some(cached.1)),
-                    Some(_) => {}
+            if let Some(cached) = cached {
+                match self.version_reads.read(db, id).await? {
+                    CurrentVersion::NoSuchImage => return Ok(None),
+                    CurrentVersion::Found(version) if cached.is_row(&version) => return Ok(Some(cached.1)),
+                    CurrentVersion::Found(_) | CurrentVersion::Unknown => {}
                 }
             }
             let found = versions::find(db, &[id]).await?.pop();
@@ -146,8 +138,9 @@ impl ImageCache {
         if !missing.is_empty() {
             for (image, version) in versions::find(db, &missing).await? {
                 let image = insert(images, image, version);
-                // It may have been deleted or hidden since the versions were read.
+                // It may have been deleted or changed since the versions were read.
                 if let Some(place) = found.iter().position(|(id, _)| *id == image.id)
+                    && filter.tags.iter().all(|tag| image.tags.contains(tag))
                     && searches.iter().any(|search| is_in(&image, &search.part))
                 {
                     page[place] = Some(image);

@@ -76,9 +76,14 @@ struct Waiting {
     reply: oneshot::Sender<Option<String>>,
 }
 
-/// The statement failed. The caller finds out why when it reads the image itself.
+/// The current version of an image.
 #[derive(Debug)]
-pub(super) struct Failed;
+pub(super) enum CurrentVersion {
+    Found(String),
+    NoSuchImage,
+    /// The statement failed. The caller finds out why when it reads the image itself.
+    Unknown,
+}
 
 /// The most concurrent statements.
 const MAX_RUNNING: usize = 4;
@@ -91,36 +96,44 @@ const PATIENCE: Duration = Duration::from_millis(5);
 const MAX_IMAGES: usize = 32;
 
 impl VersionReads {
-    /// Returns the current version of an image; `None` if there is no such image.
-    pub async fn read(&self, db: &Db, id: ImageId) -> Result<Option<String>, Failed> {
-        let mut answer = self.enqueue(db, id);
+    /// Returns the current version of an image.
+    ///
+    /// # Errors
+    /// The database did not respond in time.
+    pub async fn read(&self, db: &Db, id: ImageId) -> Result<CurrentVersion, Error> {
+        let (reply, mut answer) = oneshot::channel();
+        self.start(db, |queue| {
+            queue.waiting.push(Waiting { id, reply });
+            queue.running == 0
+        });
         let answered = match tokio::time::timeout(PATIENCE, &mut answer).await {
             Ok(answered) => answered,
             Err(_) => {
-                self.start(db, &mut lock(&self.0));
-                answer.await
+                self.start(db, |queue| queue.running < MAX_RUNNING && !queue.waiting.is_empty());
+                let timeout = db.statement_timeout();
+                tokio::time::timeout(timeout, answer).await.map_err(|_| Error::TimedOut(timeout))?
             }
         };
-        answered.map_err(|_| Failed)
+        Ok(match answered {
+            Ok(Some(version)) => CurrentVersion::Found(version),
+            Ok(None) => CurrentVersion::NoSuchImage,
+            Err(_) => CurrentVersion::Unknown,
+        })
     }
 
-    fn enqueue(&self, db: &Db, id: ImageId) -> oneshot::Receiver<Option<String>> {
-        let (reply, answer) = oneshot::channel();
-        let mut queue = lock(&self.0);
-        queue.waiting.push(Waiting { id, reply });
-        if queue.running == 0 {
-            self.start(db, &mut queue);
-        }
-        answer
-    }
-
-    fn start(&self, db: &Db, queue: &mut Queue) {
-        if queue.running < MAX_RUNNING && !queue.waiting.is_empty() {
+    /// Starts a task that runs statements, if the queue needs one.
+    fn start(&self, db: &Db, is_needed: impl FnOnce(&mut Queue) -> bool) {
+        {
+            let mut queue = lock(&self.0);
+            if !is_needed(&mut queue) {
+                return;
+            }
             queue.running += 1;
-            let runner = Runner { queue: Arc::clone(&self.0), is_counted: true };
-            // A task of its own, so that the others get their answers if this caller is cancelled.
-            tokio::spawn(runner.run(db.clone()));
         }
+        // Without the lock: if the runtime is shutting down, `spawn` drops the task, which locks the queue.
+        let runner = Runner { queue: Arc::clone(&self.0), is_counted: true };
+        // A task of its own, so that the others get their answers if this caller is cancelled.
+        tokio::spawn(runner.run(db.clone()));
     }
 }
 
@@ -151,6 +164,8 @@ impl Runner {
     /// locked, so that the next request starts another one.
     fn next_batch(&mut self) -> Option<Vec<Waiting>> {
         let mut queue = lock(&self.queue);
+        // Callers that were cancelled or have waited for too long.
+        queue.waiting.retain(|waiting| !waiting.reply.is_closed());
         let count = queue.waiting.len().min(MAX_IMAGES);
         if count == 0 {
             queue.running -= 1;

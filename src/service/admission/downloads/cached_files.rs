@@ -11,9 +11,9 @@ use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
 use futures::{Stream, StreamExt, TryStreamExt};
 
-use super::{BodyStream, Download, DownloadError, Downloads, OpenObject, Opened, SMALL_BYTES, TransferRate};
+use super::{BodyStream, Download, DownloadError, Downloads, OpenObject, Opened, Pieces, SMALL_BYTES, TransferRate};
 use crate::objects::error::BoxError;
-use crate::objects::{CachedObject, ObjectStore};
+use crate::objects::{self, CachedObject, ObjectStore};
 use crate::service::Service;
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
@@ -75,12 +75,57 @@ fn open_object(objects: Arc<ObjectStore>, key: String) -> OpenObject {
                 bytes.extend_from_slice(&piece);
             }
             let bytes = bytes.freeze();
-            if bytes.len() as u64 == length {
+            let is_complete = bytes.len() as u64 == length;
+            if is_complete {
                 objects.cache(&key, bytes.clone());
             }
-            Ok((length, futures::stream::once(std::future::ready(Ok(bytes))).boxed()))
+            if !is_complete || length <= SMALL_BYTES {
+                return Ok((length, futures::stream::once(std::future::ready(Ok(bytes))).boxed()));
+            }
+            // Do not keep the whole file in memory for one client.
+            drop(bytes);
+            Ok((length, segments(objects, key, length)))
         })
     })
+}
+
+/// Returns an object that has just been cached, one segment at a time.
+fn segments(objects: Arc<ObjectStore>, key: String, length: u64) -> Pieces {
+    let next = move |place| {
+        let (objects, key) = (Arc::clone(&objects), key.clone());
+        async move { next_segment(&objects, &key, length, place).await }
+    };
+    futures::stream::try_unfold((0, None), next).boxed()
+}
+
+/// The offset of the next segment, and the rest of the object in the storage, if the object was evicted meanwhile.
+type Place = (u64, Option<Pieces>);
+
+async fn next_segment(
+    objects: &ObjectStore,
+    key: &str,
+    length: u64,
+    (start, rest): Place,
+) -> Result<Option<(Bytes, Place)>, objects::Error> {
+    if start == length {
+        return Ok(None);
+    }
+    if rest.is_none()
+        && let Some(object) = objects.peek_cached(key)
+    {
+        let segment = object.rest_of_segment(start);
+        let end = start + segment.len() as u64;
+        return Ok(Some((segment, (end, None))));
+    }
+    let mut rest = match rest {
+        Some(rest) => rest,
+        None => objects.get(key, Some(start..=length - 1)).await?.1,
+    };
+    let piece = rest.try_next().await?;
+    Ok(piece.map(|piece| {
+        let end = start + piece.len() as u64;
+        (piece, (end, Some(rest)))
+    }))
 }
 
 /// A file that is being sent from the cache.
@@ -209,7 +254,16 @@ mod tests {
                 received.extend_from_slice(&piece.expect("bytes"));
             }
             assert_eq!(received, bytes);
-            assert_eq!(read(send(None).await).await, file, "cached again");
+            // Evicted while the client that filled the cache is reading.
+            let Download::Stream(_, mut stream) = send(None).await else { panic!("a large file is a stream") };
+            let mut received = stream.next().await.expect("a piece").expect("bytes").to_vec();
+            assert!(objects.peek_cached("file").is_some(), "cached again");
+            objects.discard_cached("file");
+            while let Some(piece) = stream.next().await {
+                received.extend_from_slice(&piece.expect("bytes"));
+            }
+            assert_eq!(received, file);
+            assert_eq!(read(send(None).await).await, file);
         }
         embedded.shutdown(Duration::from_secs(1)).await;
     }
