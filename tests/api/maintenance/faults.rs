@@ -87,6 +87,28 @@ async fn silently_lost_database_connections_are_replaced() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_requests_for_a_cached_image_are_rejected_in_time_while_the_database_hangs() {
+    let proxied = Proxied::new().await;
+    let Some(proxy) = &proxied.database else { return };
+    let process = Process::start(&proxied.home, &SETTINGS).await;
+    let client = Client::new(process.address);
+    let id = client.upload(&Upload::small("cached", 1)).await.image_id();
+    let path = format!("/images/{id}/thumbnails/small");
+    for _ in 0..2 {
+        assert_eq!(client.get(&path).await.status, 200);
+    }
+    proxy.set(Fault::Hang);
+    let requests = futures::future::join_all((0..1000).map(|_| client.get(&path)));
+    for answer in within_time_limit("thumbnails", requests).await {
+        assert_error(&answer, 503, "ServiceUnavailable");
+    }
+    proxy.set(Fault::None);
+    wait_until_ready(&client).await;
+    assert_eq!(client.get(&path).await.status, 200);
+    assert_sound(&proxied, process).await;
+}
+
 /// Uploads before, during and after a fault. Afterwards exactly the acknowledged images exist.
 async fn assert_survives(broken: Dependency, fault: Fault) {
     let proxied = Proxied::new().await;
