@@ -20,10 +20,12 @@ use crate::store::database::error::Error;
 use crate::store::database::row::row;
 
 /// The version of an image: of its row, and of the plan of its owner, if any. Built-in plans are written by one transaction, so
-/// the name of the plan is part of it.
+/// the name of the plan is part of it. After a failover or a restored backup, a server may use the ids of lost transactions
+/// again, so the time when the server started is part of it as well.
 macro_rules! version {
     () => {
-        "cast(images.xmin as text) || coalesce((select '/' || p.name || '/' || cast(p.xmin as text) \
+        "cast(images.xmin as text) || '/' || (select cast(pg_postmaster_start_time() as text)) || \
+         coalesce((select '/' || p.name || '/' || cast(p.xmin as text) \
          from accounts a join plans p on p.name = a.plan where a.user_id = images.user_id), '') as version"
     };
 }
