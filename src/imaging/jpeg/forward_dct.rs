@@ -1,5 +1,5 @@
-//! The forward DCT and quantisation of a block (T.81, A.3.3 and A.3.4), for the encoder. In floating point, so that the compiler
-//! vectorises it for every processor.
+//! The forward DCT and quantisation of a block (T.81, A.3.3 and A.3.4), for the encoder. They use floating point, which the
+//! compiler can vectorise on every processor.
 //!
 //! Rows are multiplied by the matrix of the transform, which avoids transposing the block. Columns are transformed as by Arai,
 //! Agui and Nakajima (Trans. IEICE E-71(11), 1988): five multiplications for eight values. The output is scaled by constants,

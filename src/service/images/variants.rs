@@ -279,7 +279,6 @@ impl Service {
         Ok((rendered.into(), admitted))
     }
 
-    /// Records the use of a variant. Failing to do so does not fail the read.
     /// Returns the object of a variant that is ready, and records its use. Its row is cached until its use must be recorded again.
     /// A variant that has been removed meanwhile has the same bytes; without its object, the cached row is discarded, too.
     async fn find_ready(&self, id: ImageId, name: &str) -> Result<Option<String>, Error> {

@@ -1,4 +1,4 @@
-//! Metadata in memory: it is the same as in the database for every request, also after a change by another instance.
+//! Metadata in memory: every response has what the database has, even if another instance has just changed it.
 
 use futures::future::join_all;
 use http::Method;
