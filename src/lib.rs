@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod caption;
+pub mod cli;
 pub mod config;
 pub mod data_dir;
 pub mod fetch;
