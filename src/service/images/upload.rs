@@ -206,9 +206,7 @@ impl Service {
     /// Commits the intent: objects of this image may exist from now on.
     async fn announce(&self, image: &Image) -> Result<(), Error> {
         let started = Instant::now();
-        let mut tx = self.db.begin().await?;
-        store::images::intents::announce(&mut tx, image.id, &layout::names_at_upload(image), self.clock.now()).await?;
-        tx.commit().await?;
+        store::images::intents::announce(&self.db, image.id, &layout::names_at_upload(image), self.clock.now()).await?;
         self.observe_stage(image.visibility, "intent", started.elapsed());
         Ok(())
     }

@@ -127,6 +127,26 @@ impl Db {
         Ok(Tx { inner, timeout: self.timeout, counters: PendingCounters::default(), changes })
     }
 
+    /// Runs one statement, which is a transaction of its own: one round trip instead of three. Returns the number of affected
+    /// rows.
+    ///
+    /// # Errors
+    /// The database is unavailable or rejected the statement. After any other error than a rejection, it is **unknown** whether
+    /// the statement had an effect.
+    pub async fn execute(&self, sql: Sql) -> Result<u64, Error> {
+        match &self.pools {
+            Pools::Postgres(pool) => {
+                let started = Instant::now();
+                let mut lease = pool.lease().await?;
+                within(self.remaining_time(started), async {
+                    lease.session()?.execute_alone(sql.text, Postgres::arguments(sql.values)?).await
+                })
+                .await
+            }
+            Pools::Sqlite { writer, .. } => within(self.timeout, execute_sqlite(writer, sql)).await,
+        }
+    }
+
     /// Returns the version of the rows that decide who may see an image. What was read after a call is current for as long as
     /// later calls return the same version. Returns `None` while a transaction is changing them, and always for PostgreSQL, where
     /// other instances change them as well.
@@ -299,10 +319,7 @@ impl Tx {
         within(self.timeout, async {
             match &mut self.inner {
                 TxInner::Postgres(lease) => lease.session()?.execute(sql.text, Postgres::arguments(sql.values)?).await,
-                TxInner::Sqlite(tx) => {
-                    let query = sqlx::query_with(AssertSqlSafe(sql.text), Sqlite::arguments(sql.values)?);
-                    Ok(query.execute(&mut **tx).await?.rows_affected())
-                }
+                TxInner::Sqlite(tx) => execute_sqlite(&mut **tx, sql).await,
             }
         })
         .await
@@ -359,6 +376,11 @@ impl Run for &mut Tx {
 
 async fn postgres_rows<T: Row>(lease: &mut Lease, sql: Sql) -> Result<Vec<T>, sqlx::Error> {
     lease.session()?.fetch(sql.text, Postgres::arguments(sql.values)?).await
+}
+
+async fn execute_sqlite<'e>(executor: impl Executor<'e, Database = Sqlite>, sql: Sql) -> Result<u64, sqlx::Error> {
+    let query = sqlx::query_with(AssertSqlSafe(sql.text), Sqlite::arguments(sql.values)?);
+    Ok(query.execute(executor).await?.rows_affected())
 }
 
 async fn rows<'e, D, T>(executor: impl Executor<'e, Database = D>, sql: Sql) -> Result<Vec<T>, sqlx::Error>

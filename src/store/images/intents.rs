@@ -9,7 +9,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::model::id::ImageId;
-use crate::store::database::db::{Run, Sql, Tx};
+use crate::store::database::db::{Db, Run, Sql, Tx};
 use crate::store::database::error::Error;
 
 /// Objects to delete, and the image they belong to.
@@ -20,26 +20,20 @@ pub struct Removal {
     pub objects: Vec<String>,
 }
 
-/// Announces the objects of an upload.
-pub async fn announce(tx: &mut Tx, id: ImageId, objects: &[impl AsRef<str>], now: DateTime<Utc>) -> Result<(), Error> {
-    insert(tx, id, "uploading", objects, now).await
+/// Announces the objects of an upload, and commits.
+pub async fn announce(db: &Db, id: ImageId, objects: &[impl AsRef<str>], now: DateTime<Utc>) -> Result<(), Error> {
+    db.execute(insertion(id, "uploading", objects, now)).await.map(drop)
 }
 
 /// Announces the removal of objects of an image that has no row.
 pub async fn announce_removal(tx: &mut Tx, id: ImageId, objects: &[impl AsRef<str>], now: DateTime<Utc>) -> Result<(), Error> {
-    insert(tx, id, "removing", objects, now).await
+    tx.execute(insertion(id, "removing", objects, now)).await.map(drop)
 }
 
-async fn insert(
-    tx: &mut Tx,
-    id: ImageId,
-    state: &'static str,
-    objects: &[impl AsRef<str>],
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
+fn insertion(id: ImageId, state: &'static str, objects: &[impl AsRef<str>], now: DateTime<Utc>) -> Sql {
     let sql = Sql::new("insert into intents (image_id, state, objects, created_at) values ($1, $2, $3, $4)");
     let objects = objects.iter().map(AsRef::as_ref).collect::<serde_json::Value>();
-    tx.execute(sql.bind(id.uuid()).bind(state).bind(objects).bind(now)).await.map(drop)
+    sql.bind(id.uuid()).bind(state).bind(objects).bind(now)
 }
 
 /// Deletes the intent of an upload; returns `false` if it no longer exists, in which case the upload must not commit.

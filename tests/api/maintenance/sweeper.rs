@@ -42,9 +42,7 @@ pub async fn sorted_keys(app: &TestApp) -> Vec<String> {
 /// Leaves what an upload of a crashed process would leave: an intent, and as many of its objects as were stored.
 pub async fn abandoned_upload(app: &TestApp, db: &Db, objects: usize) -> String {
     let id = ImageId::new(&*app.clock);
-    let mut tx = db.begin().await.unwrap();
-    store::images::intents::announce(&mut tx, id, &NAMES.map(Cow::Borrowed), app.clock.now()).await.unwrap();
-    tx.commit().await.unwrap();
+    store::images::intents::announce(db, id, &NAMES.map(Cow::Borrowed), app.clock.now()).await.unwrap();
     for name in NAMES.into_iter().take(objects) {
         app.storage().put(&layout::key(id, name), b"some bytes").await;
     }
@@ -143,10 +141,8 @@ async fn an_intent_of_an_existing_image_does_not_harm_the_image() {
     app.clock.stop();
     let id = upload(&app).await;
     let db = app.database().await;
-    let mut tx = db.begin().await.unwrap();
     let image = ImageId::parse(&id).unwrap();
-    store::images::intents::announce(&mut tx, image, &NAMES.map(Cow::Borrowed), app.clock.now()).await.unwrap();
-    tx.commit().await.unwrap();
+    store::images::intents::announce(&db, image, &NAMES.map(Cow::Borrowed), app.clock.now()).await.unwrap();
     let abandoned = abandoned_upload(&app, &db, 3).await;
     app.clock.advance(TimeDelta::days(2));
     app.sweep_all().await;
@@ -163,11 +159,8 @@ async fn intents_of_existing_images_do_not_block_others() {
     // The oldest intents belong to existing images.
     for _ in 0..3 {
         let id = ImageId::parse(&upload(&app).await).unwrap();
-        let mut tx = db.begin().await.unwrap();
-        store::images::intents::announce(&mut tx, id, &NAMES.map(Cow::Borrowed), app.clock.now() - TimeDelta::days(1))
-            .await
-            .unwrap();
-        tx.commit().await.unwrap();
+        let yesterday = app.clock.now() - TimeDelta::days(1);
+        store::images::intents::announce(&db, id, &NAMES.map(Cow::Borrowed), yesterday).await.unwrap();
     }
     abandoned_upload(&app, &db, 3).await;
     assert_eq!(app.storage().keys().await.len(), 12);

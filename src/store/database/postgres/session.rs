@@ -105,6 +105,16 @@ impl Session {
         self.finish_statement(done).map(|done| done.rows_affected())
     }
 
+    /// As [`Self::execute`], outside a transaction; the statement is committed.
+    pub async fn execute_alone(&mut self, sql: Cow<'static, str>, arguments: PgArguments) -> Result<u64, sqlx::Error> {
+        let affected = self.execute(sql, arguments).await?;
+        // Begun for the messages of an unnamed statement.
+        if self.in_transaction {
+            self.commit().await?;
+        }
+        Ok(affected)
+    }
+
     /// Runs a statement that returns rows.
     pub async fn fetch<T>(&mut self, sql: Cow<'static, str>, arguments: PgArguments) -> Result<Vec<T>, sqlx::Error>
     where
