@@ -1,5 +1,5 @@
 //! Repeatedly kills the real program with `kill -9` during uploads, deletions and resizes: every acknowledged image
-//! survives whole, and nothing else is left.
+//! survives whole, and nothing else is left. No deleted image is sent, although its thumbnail was cached.
 //!
 //! `tests/run --only kills --rounds 1000` runs for a night. KILL_REPORT names the file for the result.
 
@@ -138,6 +138,11 @@ async fn work_until_killed(client: Client, name: String, seed: u64, stored: Arc<
         acknowledged.store(&title, &answer.image());
         stored.fetch_add(1, Ordering::SeqCst);
         let id = answer.image_id();
+        // Fills the cache.
+        match client.try_get(&thumbnail(&id)).await {
+            Some(status) => assert_eq!(status, 200),
+            None => break,
+        }
         if number % 3 == 0 {
             match client.try_get(&resized(&id)).await {
                 Some(status) => assert_eq!(status, 200),
@@ -154,9 +159,17 @@ async fn work_until_killed(client: Client, name: String, seed: u64, stored: Arc<
                 }
             }
             acknowledged.deleted.insert(title);
+            match client.try_get(&thumbnail(&id)).await {
+                Some(status) => assert_eq!(status, 404),
+                None => break,
+            }
         }
     }
     acknowledged
+}
+
+fn thumbnail(id: &str) -> String {
+    format!("/images/{id}/thumbnails/small")
 }
 
 fn resized(id: &str) -> String {
@@ -208,6 +221,12 @@ async fn assert_as_acknowledged(client: &Client, acknowledged: &Acknowledged, se
 
 /// Checks a few images from earlier rounds; all of them are read at the end.
 async fn assert_some_are_whole(client: &Client, acknowledged: &Acknowledged, chance: &mut Random) {
+    let deleted: Vec<_> = acknowledged.deleted.iter().collect();
+    for _ in 0..deleted.len().min(5) {
+        let title = *chance.pick(&deleted);
+        let id = acknowledged.stored[title].0.as_str().expect("an id");
+        assert_eq!(client.try_get(&thumbnail(id)).await, Some(404), "{title}");
+    }
     let live: Vec<_> = acknowledged.live().collect();
     for _ in 0..live.len().min(5) {
         let (title, (id, _)) = chance.pick(&live);
