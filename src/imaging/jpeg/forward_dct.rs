@@ -1,9 +1,9 @@
 //! The forward DCT and quantisation of a block (T.81, A.3.3 and A.3.4), for the encoder. They use floating point, which the
 //! compiler can vectorise on every processor.
 //!
-//! Rows are multiplied by the matrix of the transform, which avoids transposing the block. Columns are transformed as by Arai,
-//! Agui and Nakajima (Trans. IEICE E-71(11), 1988): five multiplications for eight values. The output is scaled by constants,
-//! which are part of the quantisation.
+//! Columns are transformed as by Arai, Agui and Nakajima (Trans. IEICE E-71(11), 1988): five multiplications for eight values.
+//! The output is scaled by constants, which are part of the quantisation. Rows are transformed as the columns of the transposed
+//! block, which is not transposed back: coefficients are in columns.
 
 /// Quantisation tables of T.81, annex K.1, in rows: luminance and chrominance.
 #[rustfmt::skip]
@@ -52,13 +52,22 @@ const fn zigzag() -> [u8; 64] {
     order
 }
 
+/// The same, for coefficients in columns.
+pub(super) const ZIGZAG_IN_COLUMNS: [u8; 64] = {
+    let mut order = ZIGZAG;
+    let mut index = 0;
+    while index < 64 {
+        order[index] = order[index] % 8 * 8 + order[index] / 8;
+        index += 1;
+    }
+    order
+};
+
 /// A quantisation table.
 pub(super) struct Quantizer {
     /// In rows.
     pub table: [u8; 64],
-    /// The cosines by which each sample of a row contributes to the frequencies of the row.
-    basis: [[f32; 8]; 8],
-    /// The factors of the transformed coefficients, in rows.
+    /// The factors of the transformed coefficients, in columns.
     factors: [[f32; 8]; 8],
 }
 
@@ -70,43 +79,27 @@ impl Quantizer {
         // 8 bits, which baseline JPEG requires.
         let table = TABLES[usize::from(is_chroma)].map(|value| ((u32::from(value) * percent + 50) / 100).clamp(1, 255) as u8);
         let cosine = |numerator: usize| (numerator as f64 * std::f64::consts::PI / 16.0).cos();
-        let basis = |sample: usize, frequency: usize| match frequency {
-            0 => 0.125f64.sqrt(),
-            _ => cosine((2 * sample + 1) * frequency) / 2.0,
-        };
         let scale = |frequency: usize| if frequency == 0 { 8f64.sqrt() } else { 4.0 * cosine(frequency) };
-        let factor = |row: usize, column: usize| 1.0 / (scale(row) * f64::from(table[row * 8 + column]));
-        Quantizer {
-            table,
-            basis: std::array::from_fn(|sample| std::array::from_fn(|frequency| basis(sample, frequency) as f32)),
-            factors: std::array::from_fn(|row| std::array::from_fn(|column| factor(row, column) as f32)),
-        }
+        let factor = |column: usize, row: usize| 1.0 / (scale(row) * scale(column) * f64::from(table[row * 8 + column]));
+        Quantizer { table, factors: std::array::from_fn(|column| std::array::from_fn(|row| factor(column, row) as f32)) }
     }
 
-    /// Transforms and quantises the block at the start of `samples`. Returns its coefficients in zigzag order.
+    /// Transforms and quantises the block at the start of `samples`. Returns its coefficients in columns.
     #[inline(always)]
     pub fn block(&self, samples: &[u8], stride: usize) -> [i16; 64] {
         let mut rows = [[0f32; 8]; 8];
-        for (row, line) in rows.iter_mut().zip(samples.chunks(stride)) {
-            let Some(line) = line.first_chunk::<8>() else { continue };
+        for (index, row) in rows.iter_mut().enumerate() {
+            let Some(samples) = samples.get(index * stride..).and_then(<[u8]>::first_chunk::<8>) else { continue };
             // The level shift (T.81, A.3.1).
-            *row = line.map(|sample| f32::from(sample) - 128.0);
+            *row = samples.map(|sample| f32::from(sample) - 128.0);
         }
-        let columns = transformed_columns(&rows);
-        let mut coefficients = [[0i16; 8]; 8];
-        for ((to, from), factors) in coefficients.iter_mut().zip(&columns).zip(&self.factors) {
-            let mut sums = [0f32; 8];
-            for (value, basis) in from.iter().zip(&self.basis) {
-                for (sum, cosine) in sums.iter_mut().zip(basis) {
-                    *sum += value * cosine;
-                }
-            }
-            for ((to, from), factor) in to.iter_mut().zip(sums).zip(factors) {
-                *to = rounded(from * factor);
-            }
+        let columns = transformed_columns(&transposed(&transformed_columns(&rows)));
+        let mut coefficients = [0i16; 64];
+        let values = columns.as_flattened().iter().zip(self.factors.as_flattened());
+        for (to, (value, factor)) in coefficients.iter_mut().zip(values) {
+            *to = rounded(value * factor);
         }
-        let in_rows = coefficients.as_flattened();
-        std::array::from_fn(|index| in_rows[usize::from(ZIGZAG[index])])
+        coefficients
     }
 }
 
@@ -117,6 +110,18 @@ fn rounded(value: f32) -> i16 {
     const MAGIC: f32 = 12_582_912.0;
     let integer = (value + MAGIC).to_bits() as i32 - MAGIC.to_bits() as i32;
     integer.clamp(-1023, 1023) as i16
+}
+
+/// Written so that the compiler recognises it.
+#[inline(always)]
+pub(super) fn transposed(rows: &[[f32; 8]; 8]) -> [[f32; 8]; 8] {
+    let mut columns = [[0f32; 8]; 8];
+    for y in 0..8 {
+        for x in 0..8 {
+            columns[x][y] = rows[y][x];
+        }
+    }
+    columns
 }
 
 /// Transforms the columns of a block.
@@ -178,12 +183,12 @@ mod tests {
             let quantizer = Quantizer::new(round % 2 == 0, 60);
             let made = quantizer.block(&samples, 8);
             for (index, value) in made.into_iter().enumerate() {
-                let (v, u) = (ZIGZAG[index] / 8, ZIGZAG[index] % 8);
+                let (u, v) = (index as u8 / 8, index as u8 % 8);
                 let angle =
                     |x: usize, frequency: u8| ((2 * x + 1) as f64 * f64::from(frequency) * std::f64::consts::PI / 16.0).cos();
                 let scale = |frequency: u8| if frequency == 0 { 0.5f64.sqrt() } else { 1.0 };
                 let sum: f64 = (0..64).map(|i| (f64::from(samples[i]) - 128.0) * angle(i % 8, u) * angle(i / 8, v)).sum();
-                let expected = sum * scale(u) * scale(v) / 4.0 / f64::from(quantizer.table[usize::from(ZIGZAG[index])]);
+                let expected = sum * scale(u) * scale(v) / 4.0 / f64::from(quantizer.table[usize::from(v * 8 + u)]);
                 assert!((expected - f64::from(value)).abs() < 0.501, "{round}: coefficient {index} is {value} for {expected}");
             }
         }
