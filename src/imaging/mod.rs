@@ -51,6 +51,7 @@ mod resample;
 mod shrink;
 mod sniff;
 mod thumbnail;
+mod transpose;
 mod webp;
 mod webp_header;
 mod webp_lossless;

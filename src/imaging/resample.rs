@@ -4,6 +4,7 @@
 //! seconds that the optimiser spent on large functions.
 
 use super::error::Error;
+use super::transpose::transposed;
 use fast_image_resize as fir;
 use std::sync::LazyLock;
 
@@ -53,16 +54,13 @@ pub(super) type Part = [f64; 4];
 
 /// Resizes `part` to `width × height`. Transparent pixels do not affect the colour of their neighbours.
 pub(super) fn resample(source: Source<'_>, part: Part, size: (u32, u32), filter: fir::FilterType) -> Result<Vec<u8>, Error> {
-    let [left, top, width, height] = within((source.width, source.height), part);
-    let options = fir::ResizeOptions::new()
-        .resize_alg(fir::ResizeAlg::Convolution(filter))
-        .crop(left, top, width, height)
-        .use_alpha(source.channels == 4);
+    let part = within((source.width, source.height), part);
+    let options = fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(filter)).use_alpha(source.channels == 4);
     let resampled = match source.channels {
-        1 => convolve::<fir::pixels::U8>(source, size, &options),
-        2 => convolve::<fir::pixels::U8x2>(source, size, &options),
-        3 => convolve::<fir::pixels::U8x3>(source, size, &options),
-        _ => convolve::<fir::pixels::U8x4>(source, size, &options),
+        1 => convolve_columns::<fir::pixels::U8, 1>(source, part, size, &options),
+        2 => convolve_columns::<fir::pixels::U8x2, 2>(source, part, size, &options),
+        3 => convolve::<fir::pixels::U8x3>(source, part, size, &options),
+        _ => convolve::<fir::pixels::U8x4>(source, part, size, &options),
     };
     resampled.map_err(|error| Error::internal(format!("resizing: {error}")))
 }
@@ -83,15 +81,39 @@ fn within((width, height): (u32, u32), part: Part) -> Part {
     [left, top, width, height]
 }
 
+/// Resizes columns, then transposes the image and resizes its rows as columns. The convolution of columns multiplies whole
+/// vectors, whereas that of rows adds up a few samples for each pixel. So this takes 0.4 of the time where the size hardly
+/// changes, where rows are slowest, and about the same at a quarter of the size.
+fn convolve_columns<P: fir::PixelTrait, const CHANNELS: usize>(
+    source: Source<'_>,
+    [left, top, width, height]: Part,
+    to: (u32, u32),
+    options: &fir::ResizeOptions,
+) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    let whole = |length: u32| f64::from(length);
+    let columns = convolve::<P>(source, [0.0, top, whole(source.width), height], (source.width, to.1), options)?;
+    if (left, width) == (0.0, whole(to.0)) && source.width == to.0 {
+        return Ok(columns);
+    }
+    let rows = transposed::<CHANNELS>(&columns, (source.width as usize, to.1 as usize));
+    drop(columns);
+    let source = Source { width: to.1, height: source.width, samples: &rows, ..source };
+    let resized = convolve::<P>(source, [0.0, left, whole(to.1), width], (to.1, to.0), options)?;
+    drop(rows);
+    Ok(transposed::<CHANNELS>(&resized, (to.1 as usize, to.0 as usize)))
+}
+
 fn convolve<P: fir::PixelTrait>(
     source: Source<'_>,
+    [left, top, part_width, part_height]: Part,
     (width, height): (u32, u32),
     options: &fir::ResizeOptions,
 ) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    let options = options.crop(left, top, part_width, part_height);
     let from = fir::images::TypedImageRef::<P>::from_buffer(source.width, source.height, source.samples)?;
     let mut samples = vec![0; width as usize * height as usize * P::size()];
     let mut to = fir::images::TypedImage::<P>::from_buffer(width, height, &mut samples)?;
-    fir::Resizer::new().resize_typed(&from, &mut to, options)?;
+    fir::Resizer::new().resize_typed(&from, &mut to, &options)?;
     Ok(samples)
 }
 
