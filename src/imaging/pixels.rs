@@ -48,6 +48,14 @@ impl Pixels {
         }
     }
 
+    /// Returns whether `part` at `size` is the whole image as it is.
+    pub fn is(&self, part: Part, size: (u32, u32)) -> bool {
+        match self {
+            Self::Rgb(bitmap) => is_whole(bitmap, part, size),
+            Self::YCbCr(ycbcr) => ycbcr.is(part, size),
+        }
+    }
+
     pub fn into_rgb(self) -> Result<Bitmap, Error> {
         match self {
             Self::Rgb(bitmap) => Ok(bitmap),
@@ -71,21 +79,25 @@ impl Pixels {
         }
     }
 
-    /// Encodes the pixels. YCbCr planes that are written as JPEG keep their chroma subsampling.
+    /// Encodes the pixels. YCbCr planes are written as JPEG without conversion, always 4:2:0.
     pub fn encode(&self, format: Format, quality: u8, chroma: Chroma) -> Result<Vec<u8>, Error> {
         match self {
             Self::Rgb(bitmap) => encode::encode(bitmap, format, quality, chroma),
-            Self::YCbCr(YCbCr { luma, chroma: Some(planes) }) if format == Format::Jpeg => {
-                encode_planes(luma, planes, f32::from(quality))
-            }
-            Self::YCbCr(ycbcr) => encode::encode(&ycbcr.clone().into_rgb()?, format, quality, chroma),
+            Self::YCbCr(ycbcr) => match ycbcr.halved_chroma()? {
+                Some(planes) if format == Format::Jpeg => encode_planes(&ycbcr.luma, &planes, f32::from(quality)),
+                _ => encode::encode(&ycbcr.clone().into_rgb()?, format, quality, chroma),
+            },
         }
     }
 }
 
+fn is_whole(bitmap: &Bitmap, part: Part, size: (u32, u32)) -> bool {
+    part == [0.0, 0.0, f64::from(size.0), f64::from(size.1)] && size == (bitmap.width, bitmap.height)
+}
+
 /// Resizes `part` to `size` with Lanczos3. Transparent pixels do not affect the colour of their neighbours.
 pub(super) fn resize(bitmap: &Bitmap, part: Part, size: (u32, u32)) -> Result<Bitmap, Error> {
-    if part == [0.0, 0.0, f64::from(size.0), f64::from(size.1)] && size == (bitmap.width, bitmap.height) {
+    if is_whole(bitmap, part, size) {
         return Ok(bitmap.clone());
     }
     let channels = bitmap.channels();

@@ -9,10 +9,12 @@ use super::resample::Part;
 use super::{Format, Header, MadeThumbnail, Rgb, Thumbnail, orient};
 use crate::model::image::ThumbnailSize;
 use crate::model::rendering::{Rendering, WEBP_MAX_SIDE};
+use std::rc::Rc;
 
 /// A decoded original: at least as large as the images created from it, in its own colour space, not yet upright.
 pub(super) struct Original {
-    pixels: Pixels,
+    /// Shared with a thumbnail of the same size.
+    pixels: Rc<Pixels>,
     orientation: u8,
     to_srgb: Option<ToSrgb>,
 }
@@ -27,13 +29,16 @@ impl Original {
         let to_srgb = ToSrgb::of(file, header.profile.as_ref(), &pixels);
         // The conversion takes only RGB.
         let pixels = if to_srgb.is_some() { Pixels::Rgb(pixels.into_rgb()?) } else { pixels };
-        Ok(Original { pixels, orientation: header.orientation, to_srgb })
+        Ok(Original { pixels: Rc::new(pixels), orientation: header.orientation, to_srgb })
     }
 
     /// Returns the image as displayed, at `size`. If `crop`, takes the largest centred part with the aspect ratio of `size`.
-    fn upright(&self, size: (u32, u32), crop: bool) -> Result<Pixels, Error> {
+    fn upright(&self, size: (u32, u32), crop: bool) -> Result<Rc<Pixels>, Error> {
         let stored = orient::displayed(size, self.orientation);
         let part = if crop { centre_crop(self.pixels.covered(), stored) } else { full_area(&self.pixels) };
+        if self.orientation <= 1 && self.to_srgb.is_none() && self.pixels.is(part, stored) {
+            return Ok(Rc::clone(&self.pixels));
+        }
         let resized = self.pixels.resized(part, stored)?;
         // Converting after resizing is cheaper, because few pixels are left. It loses nothing, because the transfer curve of
         // the pixels is close to sRGB's.
@@ -41,7 +46,13 @@ impl Original {
             Some(to_srgb) => Pixels::Rgb(to_srgb.bitmap(resized.into_rgb()?)?),
             None => resized,
         };
-        Ok(resized.upright(self.orientation))
+        Ok(Rc::new(resized.upright(self.orientation)))
+    }
+
+    /// Returns the image with colours at full resolution.
+    fn in_rgb(self) -> Result<Self, Error> {
+        let bitmap = Rc::unwrap_or_clone(self.pixels).into_rgb()?;
+        Ok(Original { pixels: Rc::new(Pixels::Rgb(bitmap)), ..self })
     }
 }
 
@@ -53,11 +64,11 @@ pub(super) fn make(original: Original, header: &Header, heights: &[u32]) -> Resu
     let sizes = ThumbnailSize::all_of((header.width, header.height), heights);
     let mut order: Vec<usize> = (0..sizes.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(longer(sizes[index].1)));
-    let mut made: Vec<(usize, Pixels)> = Vec::with_capacity(sizes.len());
+    let mut made: Vec<(usize, Rc<Pixels>)> = Vec::with_capacity(sizes.len());
     for index in order {
         let pixels = sizes[index].1;
         let bitmap = match made.iter().rev().find(|(_, larger)| can_derive(larger.size(), pixels)) {
-            Some((_, larger)) => larger.resized(full_area(larger), pixels)?,
+            Some((_, larger)) => Rc::new(larger.resized(full_area(larger), pixels)?),
             None => original.upright(pixels, false)?,
         };
         made.push((index, bitmap));
@@ -67,14 +78,16 @@ pub(super) fn make(original: Original, header: &Header, heights: &[u32]) -> Resu
     // Drawings at their own size have thin lines of saturated colours, which need a few more KB to keep.
     let lossless = matches!(header.format, Format::Png | Format::Gif);
     let chroma = |size| if lossless && size == (header.width, header.height) { Chroma::Full } else { Chroma::Quarter };
-    let encode = |(index, bitmap): &(usize, Pixels)| encode_thumbnail(sizes[*index].0, bitmap, chroma(bitmap.size()));
+    let encode = |(index, bitmap): &(usize, Rc<Pixels>)| encode_thumbnail(sizes[*index].0, bitmap, chroma(bitmap.size()));
     let encoded = made.iter().map(encode).collect::<Result<_, _>>()?;
     let small = made.into_iter().next().ok_or_else(|| Error::internal("no thumbnail was created"))?.1;
-    Ok((encoded, small.into_rgb()?))
+    Ok((encoded, Rc::unwrap_or_clone(small).into_rgb()?))
 }
 
 /// Creates one resized image.
 pub(super) fn render(original: Original, rendering: &Rendering) -> Result<Vec<u8>, Error> {
+    // Only PNG keeps colours at full resolution.
+    let original = if rendering.format == Format::Png { original.in_rgb()? } else { original };
     let bitmap = original.upright((rendering.width, rendering.height), rendering.crop)?;
     drop(original);
     bitmap.encode(rendering.format, rendering.quality, Chroma::Quarter)
@@ -86,7 +99,7 @@ pub(super) fn pixels(original: Original) -> Result<Rgb, Error> {
     let decoded = (width.round().max(1.0) as u32, height.round().max(1.0) as u32);
     let bitmap = original.upright(orient::displayed(decoded, original.orientation), false)?;
     drop(original);
-    let Bitmap { width, height, pixels, .. } = bitmap.into_rgb()?.on_white();
+    let Bitmap { width, height, pixels, .. } = Rc::unwrap_or_clone(bitmap).into_rgb()?.on_white();
     Ok(Rgb { width, height, pixels })
 }
 

@@ -6,6 +6,7 @@ use super::error::Error;
 use super::orient;
 use super::resample::{Part, Source, lanczos3, resample};
 use fast_image_resize as fir;
+use std::borrow::Cow;
 
 #[derive(Debug, Clone)]
 pub(super) struct YCbCr {
@@ -27,11 +28,39 @@ pub(super) struct Plane {
 
 impl YCbCr {
     /// Resizes `part`, in luma pixels, to `size`, with half as many chroma pixels each way. For odd sides, chroma is stretched
-    /// by up to half a pixel.
+    /// by up to half a pixel. If nothing changes, chroma keeps its size.
     pub fn resized(&self, part: Part, size: (u32, u32)) -> Result<Self, Error> {
+        if self.is(part, size) && self.chroma.iter().all(Plane::is_covered) {
+            return Ok(self.clone());
+        }
         let half = (size.0.div_ceil(2), size.1.div_ceil(2));
         let chroma = self.chroma.as_ref().map(|chroma| chroma.resized(2, scaled(part, self.luma.covered, chroma.covered), half));
         Ok(YCbCr { luma: self.luma.resized(1, part, size)?, chroma: chroma.transpose()? })
+    }
+
+    /// Returns whether `part` at `size` is the whole image as it is.
+    pub fn is(&self, part: Part, size: (u32, u32)) -> bool {
+        part == [0.0, 0.0, f64::from(size.0), f64::from(size.1)] && size == (self.luma.width, self.luma.height)
+    }
+
+    /// Returns chroma with half as many pixels each way, rounded up; `None` for a grey image.
+    pub fn halved_chroma(&self) -> Result<Option<Cow<'_, Plane>>, Error> {
+        let Some(chroma) = &self.chroma else { return Ok(None) };
+        let (width, height) = (self.luma.width, self.luma.height);
+        let half = (width.div_ceil(2), height.div_ceil(2));
+        if (chroma.width, chroma.height) == half {
+            return Ok(Some(Cow::Borrowed(chroma)));
+        }
+        let factor = |length: u32, whole: u32, half: u32| match length {
+            _ if length == half => Some(1),
+            _ if length == whole => Some(2),
+            _ => None,
+        };
+        let halved = match (factor(chroma.width, width, half.0), factor(chroma.height, height, half.1)) {
+            (Some(across), Some(down)) => chroma.averaged(half, (across, down)),
+            _ => chroma.resized(2, [0.0, 0.0, chroma.covered.0, chroma.covered.1], half)?,
+        };
+        Ok(Some(Cow::Owned(halved)))
     }
 
     /// Applies the orientation. Use it after resizing, when few pixels are left.
@@ -89,6 +118,22 @@ impl Plane {
         Plane { samples, ..*cb }
     }
 
+    /// Returns whether the original covers all samples completely.
+    fn is_covered(&self) -> bool {
+        self.covered == (f64::from(self.width), f64::from(self.height))
+    }
+
+    /// Averages 1 or 2 chroma samples each way to `width × height`. Rounds up and down in turns, so that the mean stays the same.
+    fn averaged(&self, (width, height): (u32, u32), (across, down): (usize, usize)) -> Self {
+        let (from_width, last) = (self.width as usize, self.height as usize - 1);
+        let row = |index: usize| &self.samples[index.min(last) * from_width * 2..][..from_width * 2];
+        let mut samples = vec![0; width as usize * height as usize * 2];
+        for (index, to) in samples.chunks_exact_mut(width as usize * 2).enumerate() {
+            average(row(index * down), row(index * down + down - 1), across, to);
+        }
+        Plane { width, height, covered: (f64::from(width), f64::from(height)), samples }
+    }
+
     fn resized(&self, channels: usize, part: Part, size: (u32, u32)) -> Result<Self, Error> {
         let (width, height) = size;
         let covered = (f64::from(width), f64::from(height));
@@ -110,14 +155,29 @@ impl Plane {
     }
 
     /// Upsamples chroma to `width × height`. `ratio` is the ratio of the whole luma plane to its covered part.
-    fn upsampled(&self, ratio: (f64, f64), (width, height): (u32, u32)) -> Result<Vec<u8>, Error> {
+    fn upsampled(self, ratio: (f64, f64), (width, height): (u32, u32)) -> Result<Vec<u8>, Error> {
         let part =
             ((self.covered.0 * ratio.0).min(f64::from(self.width)), (self.covered.1 * ratio.1).min(f64::from(self.height)));
         if part == (f64::from(width), f64::from(height)) {
-            return Ok(self.samples.clone());
+            return Ok(self.samples);
         }
         let source = Source { width: self.width, height: self.height, channels: 2, samples: &self.samples };
         resample(source, [0.0, 0.0, part.0, part.1], (width, height), fir::FilterType::Bilinear)
+    }
+}
+
+/// Averages each sample of two rows with the other row, and with its right neighbour if `across` is 2.
+fn average(above: &[u8], below: &[u8], across: usize, to: &mut [u8]) {
+    let (above, below, to) = (above.as_chunks::<2>().0, below.as_chunks::<2>().0, to.as_chunks_mut::<2>().0);
+    let mean = |index: usize, left: usize, right: usize, channel: usize| {
+        let [a, b, c, d] = [above[left], above[right], below[left], below[right]].map(|pair| u16::from(pair[channel]));
+        ((a + b + c + d + 1 + (index as u16 & 1)) >> 2) as u8
+    };
+    // The last column has no right neighbour if their number is odd.
+    let whole = if across == 2 { above.len() / 2 } else { 0 };
+    for (index, pair) in to.iter_mut().enumerate() {
+        let (left, right) = if index < whole { (index * 2, index * 2 + 1) } else { (index * across, index * across) };
+        *pair = [mean(index, left, right, 0), mean(index, left, right, 1)];
     }
 }
 
@@ -168,6 +228,28 @@ mod tests {
                 assert_eq!(part, [0.0, 0.0, chroma, chroma], "{luma} samples of luma, {chroma} of chroma");
             }
         }
+    }
+
+    #[test]
+    fn chroma_at_full_size_is_averaged() {
+        let plane = |width: u32, height: u32, samples: Vec<u8>| Plane {
+            width,
+            height,
+            covered: (f64::from(width), f64::from(height)),
+            samples,
+        };
+        let chroma = vec![10, 110, 20, 120, 30, 130, 30, 130, 40, 140, 50, 150, 70, 170, 72, 172, 90, 190];
+        let halved = |luma: (u32, u32), chroma: Plane| {
+            let luma = plane(luma.0, luma.1, vec![0; (luma.0 * luma.1) as usize]);
+            let ycbcr = YCbCr { luma, chroma: Some(chroma) };
+            ycbcr.halved_chroma().expect("chroma").map(|chroma| (chroma.width, chroma.height, chroma.samples.clone()))
+        };
+        let both = halved((3, 3), plane(3, 3, chroma.clone()));
+        assert_eq!(both, Some((2, 2, vec![25, 125, 40, 140, 71, 171, 90, 190])));
+        let rows = halved((6, 3), plane(3, 3, chroma.clone()));
+        assert_eq!(rows, Some((3, 2, vec![20, 120, 30, 130, 40, 140, 70, 170, 72, 172, 90, 190])));
+        let none = halved((5, 6), plane(3, 3, chroma.clone()));
+        assert_eq!(none, Some((3, 3, chroma)));
     }
 
     /// An image of one row or one column, resized as if a thumbnail were derived from a larger thumbnail.

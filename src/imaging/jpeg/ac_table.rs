@@ -1,13 +1,15 @@
-//! Decoding of the AC coefficients of a block in sequential JPEG, where only the lowest frequencies are needed. Most of a file
-//! is read here, so two look-up tables complement the Huffman table:
+//! Decoding of the AC coefficients of a block in sequential JPEG. Most of a file is read here. Where only the lowest frequencies
+//! are needed, two look-up tables complement the Huffman table:
 //!
 //! - *low entries*: everything that the next bits contain of the 2×2 lowest frequencies, including the values;
 //! - *skip entries*: the number of symbols in the next bits that can be skipped.
 
 use super::bits::Reader;
 use super::decode_error::DecodeError;
+use super::forward_dct::ZIGZAG_IN_COLUMNS;
 use super::huffman::{LOOK_UP_BITS, MAX_SIZE, Symbol, Table};
 use super::idct::needed;
+use super::inverse_dct::PLACES_4;
 use std::sync::Arc;
 
 const ENTRIES: usize = 1 << LOOK_UP_BITS;
@@ -33,15 +35,29 @@ struct SkipEntry(u16);
 
 const ENDS_BLOCK: u16 = 1 << 5;
 
+/// Where reading a block stopped.
+struct Read {
+    /// Index of the next coefficient.
+    next: usize,
+    /// Whether the block ended there.
+    ended: bool,
+}
+
 impl AcTable {
-    pub fn new(table: Arc<Table>) -> Self {
+    /// Builds the look-up tables that decoding at `eighths` of the size needs. Entries that are not built contain no symbol, which
+    /// is always valid.
+    pub fn new(table: Arc<Table>, eighths: usize) -> Self {
         let mut low_entries = Box::new([LowEntry(1 << 8); 1 << LOW_BITS]);
         let mut skip_entries = Box::new([SkipEntry(64 << 6); ENTRIES]);
-        for (bits, entry) in low_entries.iter_mut().enumerate() {
-            *entry = low_entry(&table, bits as u32);
+        if eighths == 2 {
+            for (bits, entry) in low_entries.iter_mut().enumerate() {
+                *entry = low_entry(&table, bits as u32);
+            }
         }
-        for bits in 0..ENTRIES {
-            skip_entries[bits] = skip_entry(&table, bits as u32);
+        if eighths < 8 {
+            for bits in 0..ENTRIES {
+                skip_entries[bits] = skip_entry(&table, bits as u32);
+            }
         }
         AcTable { table, low_entries, skip_entries }
     }
@@ -52,50 +68,60 @@ impl AcTable {
     pub fn read_2(&self, bits: &mut Reader, dc: i32) -> Result<[i32; 5], DecodeError> {
         let first = self.low_entries[bits.peek(LOW_BITS)].0;
         bits.take((first & 31) as u32);
-        let value = |place: u32| i32::from((first >> place) as i16);
-        let mut coefficients = [dc, value(16), value(32), 0, value(48)];
-        if first & u64::from(ENDS_BLOCK) != 0 {
-            return Ok(coefficients);
+        let value = |place: u32| (first >> place) as i16;
+        let mut coefficients = [0, value(16), value(32), 0, value(48), 0, 0, 0];
+        let mut read = Read { next: (first >> 8 & 0xff) as usize, ended: first & u64::from(ENDS_BLOCK) != 0 };
+        if !read.ended && read.next < needed(2) {
+            read = self.read(read.next, &[0, 1, 2, 3, 4], &mut coefficients, bits)?;
         }
-        let k = (first >> 8 & 0xff) as usize;
-        let k = if k < needed(2) { self.read_until_end_or_enough(k, &mut coefficients, bits)? } else { k };
-        self.skip(k, bits)?;
-        Ok(coefficients)
+        if !read.ended {
+            self.skip(read.next, bits)?;
+        }
+        let [_, across, down, _, both, ..] = coefficients.map(i32::from);
+        Ok([dc, across, down, 0, both])
     }
 
-    /// Reads the first 25 coefficients in zigzag order, and skips the rest.
+    /// Reads the 4×4 lowest frequencies into a block of zeros, in rows, and skips the rest. Returns whether there are any
+    /// AC coefficients. Element 16 is a placeholder for other frequencies.
     #[inline(always)]
-    pub fn read_4(&self, bits: &mut Reader, dc: i32) -> Result<[i32; 25], DecodeError> {
-        let mut coefficients = [0; 25];
-        coefficients[0] = dc;
-        let k = self.read_until_end_or_enough(1, &mut coefficients, bits)?;
-        self.skip(k, bits)?;
-        Ok(coefficients)
+    pub fn read_4(&self, bits: &mut Reader, into: &mut [i16; 32]) -> Result<bool, DecodeError> {
+        let read = self.read(1, &PLACES_4, into, bits)?;
+        if !read.ended {
+            self.skip(read.next, bits)?;
+        }
+        Ok(read.next > 1)
     }
 
-    /// Reads coefficients from `k` on. Returns the index of the next one; 64 at the end of the block.
+    /// Reads all AC coefficients into a block of zeros, in columns. Returns whether there are any.
     #[inline(always)]
-    fn read_until_end_or_enough<const N: usize>(
+    pub fn read_8(&self, bits: &mut Reader, into: &mut [i16; 64]) -> Result<bool, DecodeError> {
+        Ok(self.read(1, &ZIGZAG_IN_COLUMNS, into, bits)?.next > 1)
+    }
+
+    /// Reads coefficients from `k` on until the block ends or there is no place for further ones. `LENGTH` is a power of two.
+    #[inline(always)]
+    fn read<const PLACES: usize, const LENGTH: usize>(
         &self,
         mut k: usize,
-        into: &mut [i32; N],
+        places: &[u8; PLACES],
+        into: &mut [i16; LENGTH],
         bits: &mut Reader,
-    ) -> Result<usize, DecodeError> {
-        while k < N {
+    ) -> Result<Read, DecodeError> {
+        while k < PLACES {
             bits.refill();
             match self.table.read_ac(bits)? {
                 Symbol { run: 15, value: 0 } => k += 16,
-                Symbol { value: 0, .. } => return Ok(64),
+                Symbol { value: 0, .. } => return Ok(Read { next: k, ended: true }),
                 Symbol { run, value } => {
                     k += run;
-                    if let Some(coefficient) = into.get_mut(k) {
-                        *coefficient = value;
+                    if let Some(&place) = places.get(k) {
+                        into[usize::from(place) & (LENGTH - 1)] = value as i16;
                     }
                     k += 1;
                 }
             }
         }
-        if k > 64 { Err(DecodeError::BlockOverrun) } else { Ok(k) }
+        if k > 64 { Err(DecodeError::BlockOverrun) } else { Ok(Read { next: k, ended: false }) }
     }
 
     /// Skips all coefficients from `k`, which is at least 1, to the end of the block.

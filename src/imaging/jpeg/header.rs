@@ -24,8 +24,8 @@ pub(in crate::imaging) struct JpegHeader {
     pub adobe: bool,
     /// The decoding scale in eighths.
     pub scale: u8,
-    /// Whether our own decoder reads the file: at a reduced scale, grey or YCbCr.
-    pub reducible: bool,
+    /// Whether our own decoder outputs the planes of the file: grey or YCbCr.
+    pub planar: bool,
 }
 
 /// Reads the header. `purpose` determines the decoding scale.
@@ -168,9 +168,9 @@ impl Frame {
         let scale = scale(self.width, self.height, target.min_longer_side);
         let scaled = |length: u32| (u64::from(length) * u64::from(scale)).div_ceil(8);
         let image_bytes = scaled(self.width) * scaled(self.height) * 3;
-        let reducible = scale < 8 && self.is_grey_or_ycbcr(&markers) && self.has_matching_chroma_sampling();
-        let decoder_bytes = if reducible {
-            self.reduced_bytes(scale)
+        let planar = self.is_grey_or_ycbcr(&markers) && self.has_matching_chroma_sampling();
+        let decoder_bytes = if planar {
+            self.planar_bytes(scale)
         } else {
             // libjpeg stores the coefficients of the whole image if they are spread over several scans.
             let several_scans = self.progressive || usize::from(in_scan) < self.sampling.len();
@@ -180,7 +180,7 @@ impl Frame {
             file_bytes + rows + if several_scans { self.blocks() * 64 * 2 } else { 0 }
         };
         Ok(ParsedHeader {
-            kind: Kind::Jpeg(JpegHeader { adobe: markers.adobe_transform.is_some(), scale, reducible }),
+            kind: Kind::Jpeg(JpegHeader { adobe: markers.adobe_transform.is_some(), scale, planar }),
             width: self.width,
             height: self.height,
             exif,
@@ -226,7 +226,7 @@ impl Frame {
 
     /// Returns the memory of our own decoder: planes, before and after chroma upsampling. For a progressive image, also a few
     /// coefficients of each block and one bit for each of the others.
-    fn reduced_bytes(&self, scale: u8) -> u64 {
+    fn planar_bytes(&self, scale: u8) -> u64 {
         let side = u64::from(scale);
         let planes = self.blocks() * side * side;
         let stretched = u64::from(self.width) * u64::from(self.height) * side * side / 64 * 2;

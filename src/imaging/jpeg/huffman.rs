@@ -117,13 +117,13 @@ impl Table {
     #[inline(always)]
     fn look_up(&self, bits: &mut Reader) -> Result<Entry, DecodeError> {
         let entry = self.entries[bits.peek(LOOK_UP_BITS)];
-        if entry.0 != 0 { Ok(entry) } else { self.look_up_long(bits) }
+        if entry.0 != 0 { Ok(entry) } else { self.look_up_long(bits.peek(16) as u32) }
     }
 
+    /// Takes the next 16 bits rather than the reader, which can then stay in registers.
     #[cold]
     #[inline(never)]
-    fn look_up_long(&self, bits: &Reader) -> Result<Entry, DecodeError> {
-        let ahead = bits.peek(16) as u32;
+    fn look_up_long(&self, ahead: u32) -> Result<Entry, DecodeError> {
         let length = (1..=16).find(|&length| ahead < self.limits[length]).ok_or(DecodeError::InvalidCode)?;
         let index = (ahead >> (16 - length)) as i32 + self.offsets[length];
         let symbol = usize::try_from(index).ok().and_then(|index| self.symbols.get(index)).ok_or(DecodeError::InvalidCode)?;

@@ -5,7 +5,7 @@
 
 use super::decode_error::DecodeError;
 use super::libjpeg_error::{Unwind, catch, count_scan, error_manager};
-use super::{normalize, reduced};
+use super::{normalize, planar};
 use crate::imaging::error::Error;
 use crate::imaging::{Header, Kind, Limits};
 use mozjpeg::{ColorSpace, Decompress};
@@ -20,7 +20,7 @@ use std::panic::resume_unwind;
 pub(in crate::imaging) fn assert_agrees_with_libjpeg(file: &[u8], header: &Header, limits: &Limits) {
     let Kind::Jpeg(_) = &header.kind else { return };
     let max_scans = limits.max_progressive_scans;
-    let decoded = [1, 2, 4].map(|eighths| reduced::decode(file, header.stored, eighths, max_scans));
+    let decoded = [1, 2, 4, 8].map(|eighths| planar::decode(file, header.stored, eighths, max_scans));
     let [at_1, larger @ ..] = &decoded;
     for other in larger {
         assert_eq!(other.as_ref().err(), at_1.as_ref().err(), "the result depends on the scale");

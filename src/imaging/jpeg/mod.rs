@@ -1,9 +1,10 @@
 //! JPEG decoding at the smallest scale that covers the largest thumbnail, and encoding of thumbnails.
 //!
-//! A thumbnail needs only the few lowest frequencies of a block, but only reading every bit verifies a file. So our own decoder
-//! reads the usual images: 8 bits, Huffman-coded, grey or YCbCr. It skips the values that are not needed (`reduced.rs`), takes
-//! 0.6 of libjpeg's time for the same bits, and needs only the memory of the small image. libjpeg (`libjpeg.rs`) decodes CMYK
-//! and images that are not reduced, after our decoder has verified the file.
+//! A thumbnail of a large image needs only the few lowest frequencies of a block, but only reading every bit verifies a file. So
+//! our own decoder (`planar.rs`) reads the usual images: 8 bits, Huffman-coded, grey or YCbCr. It skips the values that are not
+//! needed, and needs only the memory of the output. It returns the planes of the file, which are resized and encoded without
+//! conversion to RGB and back. libjpeg (`libjpeg.rs`) decodes CMYK, RGB and unusual subsampling, after our decoder has verified
+//! the file.
 //!
 //! Stray bytes that no coefficient needs are skipped, wherever they are. Missing coefficients are damage (`segments.rs`,
 //! `bits.rs`, `coverage.rs`).
@@ -15,6 +16,8 @@ mod bit_writer;
 mod bits;
 pub(super) mod cmyk;
 mod coverage;
+#[cfg(target_arch = "x86_64")]
+mod cpu_features;
 mod decode_error;
 pub(super) mod encode;
 mod forward_dct;
@@ -22,6 +25,7 @@ mod frame;
 pub(super) mod header;
 mod huffman;
 mod idct;
+mod inverse_dct;
 mod libjpeg;
 #[cfg(any(test, fuzzing))]
 mod libjpeg_comparison;
@@ -29,9 +33,9 @@ mod libjpeg_error;
 #[cfg(test)]
 mod mutation_tests;
 mod normalize;
+mod planar;
 mod planes;
 mod progressive;
-mod reduced;
 mod scan_reader;
 mod scan_writer;
 pub(super) mod segments;
@@ -54,9 +58,9 @@ use std::borrow::Cow;
 /// verification, the file was verified before.
 pub(super) fn decode(bytes: &[u8], header: &Header, jpeg: &JpegHeader, limits: &Limits) -> Result<Decoded, Error> {
     let max_scans = limits.max_progressive_scans;
-    let pixels = match (jpeg.reducible, header.target.verify) {
-        (true, true) => Pixels::YCbCr(decode_reduced(bytes, jpeg, header.stored, limits)?),
-        (true, false) => match decode_reduced(bytes, jpeg, header.stored, limits) {
+    let pixels = match (jpeg.planar, header.target.verify) {
+        (true, true) => Pixels::YCbCr(decode_planes(bytes, jpeg, header.stored, limits)?),
+        (true, false) => match decode_planes(bytes, jpeg, header.stored, limits) {
             Ok(bitmap) => Pixels::YCbCr(bitmap),
             // An earlier version, which left verification to libjpeg, accepted this file.
             Err(_) => Pixels::Rgb(libjpeg::decode(&normalize::normalized(bytes, max_scans), bytes, header, jpeg, limits)?),
@@ -69,12 +73,12 @@ pub(super) fn decode(bytes: &[u8], header: &Header, jpeg: &JpegHeader, limits: &
 
 /// Verifies the file, and returns it in the form that libjpeg decodes.
 fn verified<'a>(bytes: &'a [u8], header: &Header, limits: &Limits) -> Result<Cow<'a, [u8]>, Error> {
-    let has_no_stray_bytes = reduced::verify(bytes, header.stored, limits.max_progressive_scans)?;
+    let has_no_stray_bytes = planar::verify(bytes, header.stored, limits.max_progressive_scans)?;
     Ok(if has_no_stray_bytes { Cow::Borrowed(bytes) } else { normalize::copy(bytes, limits.max_progressive_scans) })
 }
 
-fn decode_reduced(bytes: &[u8], jpeg: &JpegHeader, stored: (u32, u32), limits: &Limits) -> Result<YCbCr, Error> {
-    let planes = reduced::decode(bytes, stored, usize::from(jpeg.scale), limits.max_progressive_scans)?;
+fn decode_planes(bytes: &[u8], jpeg: &JpegHeader, stored: (u32, u32), limits: &Limits) -> Result<YCbCr, Error> {
+    let planes = planar::decode(bytes, stored, usize::from(jpeg.scale), limits.max_progressive_scans)?;
     let mut planes = planes.into_iter().map(|plane| Plane::from_padded(plane.samples, plane.stride, plane.covered));
     let luma = planes.next().ok_or_else(|| Error::internal("a JPEG without components"))?;
     let chroma = planes.next().zip(planes.next()).map(|(cb, cr)| Plane::interleaved(&cb, &cr));

@@ -1,7 +1,8 @@
-//! Component planes at the reduced size.
+//! Component planes at the size of the output.
 
 use super::frame::{Component, Frame};
 use super::idct;
+use super::inverse_dct::InverseDct;
 
 /// The samples of one component.
 pub(super) struct Plane {
@@ -9,18 +10,17 @@ pub(super) struct Plane {
     pub stride: usize,
     /// The part that the image covers, from the top left corner. The last column and row can be partial.
     pub covered: (f64, f64),
-    /// Samples on each side of a reduced block: 1, 2 or 4.
-    pub eighths: usize,
     pub samples: Vec<u8>,
 }
 
 impl Plane {
+    /// Creates a plane with `eighths` samples on each side of a block: 1, 2, 4 or 8.
     pub fn new(frame: &Frame, component: &Component, eighths: usize) -> Self {
         let (across, down) = frame.padded_blocks(component);
         let (stride, rows) = (across * eighths, down * eighths);
         let reduced = |length: u32, factor: usize, max: usize| f64::from(length) * (factor * eighths) as f64 / (max * 8) as f64;
         let covered = (reduced(frame.width, component.h, frame.max_h), reduced(frame.height, component.v, frame.max_v));
-        Plane { stride, covered, eighths, samples: vec![0; stride * rows] }
+        Plane { stride, covered, samples: vec![0; stride * rows] }
     }
 
     /// Transforms and stores a block. Its coefficients are quantised and in zigzag order.
@@ -31,16 +31,36 @@ impl Plane {
 
     #[inline(always)]
     pub fn put_2(&mut self, column: usize, row: usize, coefficients: &[i32], quantization: &[i32; 64]) {
-        let c = std::array::from_fn(|k| scaled(coefficients[k], quantization[k]));
+        let mut c = [0; 5];
+        for ((to, &coefficient), &step) in c.iter_mut().zip(coefficients).zip(quantization) {
+            *to = scaled(coefficient, step);
+        }
         let at = (row * self.stride + column) * 2;
         idct::to_2(c, &mut self.samples[at..], self.stride);
     }
 
+    /// Transforms and stores the 4×4 lowest frequencies of a block, which are quantised and in rows.
     #[inline(always)]
-    pub fn put_4(&mut self, column: usize, row: usize, coefficients: &[i32], quantization: &[i32; 64]) {
-        let c = std::array::from_fn(|k| scaled(coefficients[k], quantization[k]));
+    pub fn put_4(&mut self, column: usize, row: usize, coefficients: &[i16; 16], has_ac: bool, transform: &InverseDct) {
         let at = (row * self.stride + column) * 4;
-        idct::to_4(&c, &mut self.samples[at..], self.stride);
+        let out = &mut self.samples[at..];
+        if has_ac {
+            transform.to_4(coefficients, out, self.stride);
+        } else {
+            transform.flat::<4>(coefficients[0], out, self.stride);
+        }
+    }
+
+    /// Transforms and stores a block at full size. Its coefficients are quantised and in columns.
+    #[inline(always)]
+    pub fn put_8(&mut self, column: usize, row: usize, coefficients: &[i16; 64], has_ac: bool, transform: &InverseDct) {
+        let at = (row * self.stride + column) * 8;
+        let out = &mut self.samples[at..];
+        if has_ac {
+            transform.to_8(coefficients, out, self.stride);
+        } else {
+            transform.flat::<8>(coefficients[0], out, self.stride);
+        }
     }
 }
 

@@ -2,16 +2,40 @@
 //! reduced image needs are stored. For the others, one bit each records whether they are zero, which is all that later scans
 //! need. This takes a seventh of the memory of whole blocks, and a scan can skip all corrections of a block in one step.
 
+#![cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "calling a function that is compiled for AVX2"))]
+
 use super::bits::{Bits, Reader};
 use super::coverage::Coverage;
+#[cfg(target_arch = "x86_64")]
+use super::cpu_features;
 use super::decode_error::DecodeError;
+use super::forward_dct::ZIGZAG_IN_COLUMNS;
 use super::frame::{Component, Frame, Scan};
 use super::huffman::{Symbol, Table};
 use super::idct::needed;
+use super::inverse_dct::{InverseDct, PLACES_4};
 use super::planes::Plane;
 use super::scan_reader::ScanReader;
 
 pub(super) fn decode(reader: &mut ScanReader, frame: &Frame, eighths: usize) -> Result<Vec<Plane>, DecodeError> {
+    #[cfg(target_arch = "x86_64")]
+    if cpu_features::has_avx2() {
+        // SAFETY: the processor has these features.
+        return unsafe { decode_with_avx2(reader, frame, eighths) };
+    }
+    decode_all::<false>(reader, frame, eighths)
+}
+
+/// Compiles everything for AVX2, which most processors have. The result is the same.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+fn decode_with_avx2(reader: &mut ScanReader, frame: &Frame, eighths: usize) -> Result<Vec<Plane>, DecodeError> {
+    decode_all::<true>(reader, frame, eighths)
+}
+
+/// `AVX2` gives each version closures of its own, so that they are compiled with it.
+#[inline(always)]
+fn decode_all<const AVX2: bool>(reader: &mut ScanReader, frame: &Frame, eighths: usize) -> Result<Vec<Plane>, DecodeError> {
     let mut stores: Vec<CoefficientStore> =
         frame.components.iter().map(|component| CoefficientStore::new(frame, component, eighths)).collect();
     let mut coverage = Coverage::new(frame);
@@ -24,13 +48,17 @@ pub(super) fn decode(reader: &mut ScanReader, frame: &Frame, eighths: usize) -> 
             }
         }
         match (scan.first, scan.high) {
-            (0, 0) => first_dc(reader, frame, &scan, &mut stores)?,
-            (0, _) => refine_dc(reader, frame, &scan, &mut stores)?,
-            (_, 0) => first_ac(reader, frame, &scan, &mut stores)?,
-            _ => refine_ac(reader, frame, &scan, &mut stores)?,
+            (0, 0) => first_dc::<AVX2>(reader, frame, &scan, &mut stores)?,
+            (0, _) => refine_dc::<AVX2>(reader, frame, &scan, &mut stores)?,
+            (_, 0) => first_ac::<AVX2>(reader, frame, &scan, &mut stores)?,
+            _ => refine_ac::<AVX2>(reader, frame, &scan, &mut stores)?,
         }
     }
-    frame.components.iter().zip(stores).map(|(component, store)| store.into_plane(frame, component)).collect()
+    let mut planes = Vec::with_capacity(stores.len());
+    for (component, store) in frame.components.iter().zip(stores) {
+        planes.push(store.into_plane(frame, component)?);
+    }
+    Ok(planes)
 }
 
 const NO_TABLE: DecodeError = DecodeError::Invalid("a scan without its tables");
@@ -62,33 +90,66 @@ impl CoefficientStore {
         }
     }
 
+    #[inline(always)]
     fn into_plane(self, frame: &Frame, component: &Component) -> Result<Plane, DecodeError> {
         let quantization = self.quantization.ok_or(DecodeError::MissingComponent)?;
         let mut plane = Plane::new(frame, component, self.eighths);
-        for (index, block) in self.coefficients.chunks_exact(self.kept).enumerate() {
-            let (column, row) = (index % self.across, index / self.across);
-            let mut coefficients = [0; 64];
-            for (wide, &narrow) in coefficients.iter_mut().zip(block) {
-                *wide = i32::from(narrow);
-            }
-            match self.eighths {
-                1 => plane.put_1(column, row, coefficients[0], &quantization),
-                2 => plane.put_2(column, row, &coefficients, &quantization),
-                _ => plane.put_4(column, row, &coefficients, &quantization),
+        self.transform(&quantization, &mut plane);
+        Ok(plane)
+    }
+
+    #[inline(always)]
+    fn transform(&self, quantization: &[i32; 64], plane: &mut Plane) {
+        let transform = InverseDct::new(quantization);
+        let rows = self.coefficients.chunks_exact(self.kept * self.across).zip(self.nonzero.chunks_exact(self.across));
+        for (row, (blocks, nonzero)) in rows.enumerate() {
+            for (column, (block, &nonzero)) in blocks.chunks_exact(self.kept).zip(nonzero).enumerate() {
+                match self.eighths {
+                    1 => plane.put_1(column, row, i32::from(block[0]), quantization),
+                    2 => {
+                        let block: [i16; 5] = std::array::from_fn(|k| block[k]);
+                        plane.put_2(column, row, &block.map(i32::from), quantization);
+                    }
+                    4 => {
+                        let mut coefficients = [0; 17];
+                        for (&place, &coefficient) in PLACES_4.iter().zip(block) {
+                            coefficients[usize::from(place)] = coefficient;
+                        }
+                        if let Some(lowest) = coefficients.first_chunk() {
+                            plane.put_4(column, row, lowest, nonzero & !1 != 0, &transform);
+                        }
+                    }
+                    _ => {
+                        let mut coefficients = [0; 64];
+                        coefficients[0] = block[0];
+                        let mut rest = nonzero & !1;
+                        while rest != 0 {
+                            let index = rest.trailing_zeros() as usize;
+                            coefficients[usize::from(ZIGZAG_IN_COLUMNS[index])] = block[index];
+                            rest &= rest - 1;
+                        }
+                        plane.put_8(column, row, &coefficients, nonzero & !1 != 0, &transform);
+                    }
+                }
             }
         }
-        Ok(plane)
     }
 }
 
 /// Reads the upper bits of DC, coded as in sequential JPEG.
-fn first_dc(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [CoefficientStore]) -> Result<(), DecodeError> {
+#[inline(always)]
+fn first_dc<const AVX2: bool>(
+    reader: &mut ScanReader,
+    frame: &Frame,
+    scan: &Scan,
+    stores: &mut [CoefficientStore],
+) -> Result<(), DecodeError> {
     for component in &scan.components {
         component.dc.as_ref().ok_or(NO_TABLE)?;
     }
     let mut predicted = [0i32; 4];
     let restart = |predicted: &mut [i32; 4]| *predicted = [0; 4];
-    for_each_block(reader, frame, scan, &mut predicted, restart, |predicted, bits, part, index| {
+    for_each_block::<_, AVX2>(reader, frame, scan, &mut predicted, restart, |predicted, bits, part, index| {
         let component = &scan.components[part];
         let store = &mut stores[component.index];
         let Some(table) = &component.dc else { return Err(NO_TABLE) };
@@ -102,8 +163,14 @@ fn first_dc(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [C
 }
 
 /// Reads one more bit of each DC.
-fn refine_dc(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [CoefficientStore]) -> Result<(), DecodeError> {
-    for_each_block(
+#[inline(always)]
+fn refine_dc<const AVX2: bool>(
+    reader: &mut ScanReader,
+    frame: &Frame,
+    scan: &Scan,
+    stores: &mut [CoefficientStore],
+) -> Result<(), DecodeError> {
+    for_each_block::<_, AVX2>(
         reader,
         frame,
         scan,
@@ -121,10 +188,16 @@ fn refine_dc(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [
 }
 
 /// Reads the upper bits of a band.
-fn first_ac(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [CoefficientStore]) -> Result<(), DecodeError> {
+#[inline(always)]
+fn first_ac<const AVX2: bool>(
+    reader: &mut ScanReader,
+    frame: &Frame,
+    scan: &Scan,
+    stores: &mut [CoefficientStore],
+) -> Result<(), DecodeError> {
     let (table, store) = band_table_and_store(scan, stores)?;
     let mut eob_run = 0u32;
-    for_each_block(
+    for_each_block::<_, AVX2>(
         reader,
         frame,
         scan,
@@ -170,12 +243,18 @@ fn first_ac(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [C
 
 /// Reads one more bit for each coefficient of a band: a correction for each non-zero one that is passed, and new coefficients
 /// that become 1 or −1 (T.81, G.1.2.3).
-fn refine_ac(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [CoefficientStore]) -> Result<(), DecodeError> {
+#[inline(always)]
+fn refine_ac<const AVX2: bool>(
+    reader: &mut ScanReader,
+    frame: &Frame,
+    scan: &Scan,
+    stores: &mut [CoefficientStore],
+) -> Result<(), DecodeError> {
     let (table, store) = band_table_and_store(scan, stores)?;
     let band = (u64::MAX << scan.first) & (u64::MAX >> (63 - scan.last));
     let bit = 1i16 << scan.low;
     let mut eob_run = 0u32;
-    for_each_block(
+    for_each_block::<_, AVX2>(
         reader,
         frame,
         scan,
@@ -236,7 +315,7 @@ fn correct(bits: &mut Reader, coefficients: &mut [i16], which: u64, bit: i16) {
         return;
     }
     bits.refill();
-    let mut of_kept = which & ((1u64 << (coefficients.len() & 63)) - 1);
+    let mut of_kept = which & (u64::MAX >> (64 - coefficients.len()));
     let others = which.count_ones() - of_kept.count_ones();
     while of_kept != 0 {
         let coefficient = &mut coefficients[of_kept.trailing_zeros() as usize];
@@ -266,7 +345,7 @@ fn band_table_and_store<'s, 'a>(
 
 /// Runs `block` for each block of a scan, with the index of its component in the scan and its index in the store.
 #[inline(always)]
-fn for_each_block<'a, S>(
+fn for_each_block<'a, S, const AVX2: bool>(
     reader: &mut ScanReader<'a>,
     frame: &Frame,
     scan: &Scan,

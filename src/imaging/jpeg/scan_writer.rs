@@ -3,6 +3,8 @@
 #![cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "calling a function that is compiled for AVX2"))]
 
 use super::bit_writer::{BitWriter, Encoding};
+#[cfg(target_arch = "x86_64")]
+use super::cpu_features;
 use super::forward_dct::{Quantizer, ZIGZAG};
 use super::standard_tables;
 
@@ -28,11 +30,7 @@ pub(super) trait Image {
 
 pub(super) fn write(image: &impl Image, quality: u32) -> Vec<u8> {
     #[cfg(target_arch = "x86_64")]
-    if std::is_x86_feature_detected!("avx2")
-        && std::is_x86_feature_detected!("lzcnt")
-        && std::is_x86_feature_detected!("bmi1")
-        && std::is_x86_feature_detected!("bmi2")
-    {
+    if cpu_features::has_avx2() {
         // SAFETY: the processor has these features.
         return unsafe { write_with_avx2(image, quality) };
     }

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::imaging::tests::test_images::*;
-use mozjpeg::{ColorSpace, Compress};
+use mozjpeg::{ColorSpace, ColorSpaceExt, Compress};
 
 const SIZE: (u32, u32) = (211, 173);
 
@@ -55,7 +55,7 @@ fn luma_by_libjpeg(file: &[u8]) -> Result<Vec<u8>, Error> {
 }
 
 fn luma(file: &[u8]) -> Result<Vec<u8>, Error> {
-    let planes = reduced::decode(file, SIZE, 1, 100)?;
+    let planes = planar::decode(file, SIZE, 1, 100)?;
     let (width, height) = (SIZE.0.div_ceil(8) as usize, SIZE.1.div_ceil(8) as usize);
     let rows = planes[0].samples.chunks_exact(planes[0].stride).take(height);
     Ok(rows.flat_map(|row| row[..width].to_vec()).collect())
@@ -65,6 +65,31 @@ fn luma(file: &[u8]) -> Result<Vec<u8>, Error> {
 fn block_means_equal_libjpegs_to_the_bit() {
     for (name, file) in kinds() {
         assert_eq!(luma(&file), luma_by_libjpeg(&file), "{name}");
+    }
+}
+
+#[test]
+fn samples_at_full_size_differ_from_libjpegs_by_at_most_one_level() {
+    let by_libjpeg = |file: &[u8], space: ColorSpace| {
+        let mut started = mozjpeg::Decompress::new_mem(file).and_then(|decoder| decoder.to_colorspace(space)).expect("a JPEG");
+        let mut samples = vec![0; started.width() * started.height() * started.color_space().num_components()];
+        started.read_scanlines_into(&mut samples).expect("samples");
+        samples
+    };
+    for (name, file) in kinds() {
+        let planes = planar::decode(&file, SIZE, 8, 100).expect(name);
+        // libjpeg outputs chroma without upsampling only if it is at full size.
+        let full_chroma = planes.len() == 3 && planes[1].covered == planes[0].covered;
+        let space = if full_chroma { ColorSpace::JCS_YCbCr } else { ColorSpace::JCS_GRAYSCALE };
+        let channels = if full_chroma { 3 } else { 1 };
+        let expected = by_libjpeg(&file, space);
+        for (at, pixel) in expected.chunks_exact(channels).enumerate() {
+            let (x, y) = (at % SIZE.0 as usize, at / SIZE.0 as usize);
+            for (plane, &expected) in planes.iter().zip(pixel) {
+                let made = plane.samples[y * plane.stride + x];
+                assert!(made.abs_diff(expected) <= 1, "{name}: {made} for {expected} at {x}, {y}");
+            }
+        }
     }
 }
 
@@ -111,7 +136,7 @@ fn larger_reductions_look_like_the_image() {
     let whole = scene(SIZE);
     for (name, file) in kinds() {
         for eighths in [2, 4] {
-            let planes = reduced::decode(&file, SIZE, eighths, 100).expect(name);
+            let planes = planar::decode(&file, SIZE, eighths, 100).expect(name);
             let plane = &planes[0];
             let side = 8 / eighths;
             let mut error = 0f64;

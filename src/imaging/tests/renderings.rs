@@ -125,6 +125,19 @@ fn transparency_is_kept_in_png_and_webp_and_white_in_jpeg() {
 }
 
 #[test]
+fn a_png_keeps_the_colours_of_single_pixels() {
+    let stripes: Vec<u8> = (0..64 * 64).flat_map(|at| if at % 2 == 0 { [200, 40, 40] } else { [40, 40, 200] }).collect();
+    let file = jpeg((64, 64), ColorSpace::JCS_RGB, &stripes, None, |c| {
+        c.set_chroma_sampling_pixel_sizes((1, 1), (1, 1));
+        c.set_quality(100.0);
+    });
+    let (_, _, pixels) = rendered(&file, (Some(64), None), Fit::Contain, Format::Png);
+    for (at, pixel) in pixels.into_iter().enumerate() {
+        assert!(close(pixel, if at % 2 == 0 { [200, 40, 40, 255] } else { [40, 40, 200, 255] }), "{pixel:?} at {at}");
+    }
+}
+
+#[test]
 fn renderings_decode_only_the_first_frame_of_an_animation() {
     let mut file = gif(100, 80, 3, [0, 1, 2, 3]);
     let whole = file.len();

@@ -4,7 +4,7 @@ use super::test_images::*;
 use super::*;
 use mozjpeg::ColorSpace;
 
-/// A size that libjpeg decodes, and one for our own decoder.
+/// A size that is decoded as it is, and one that is reduced.
 const SIZES: [(u32, u32); 2] = [(200, 120), (1104, 56)];
 
 /// Stray bytes to insert.

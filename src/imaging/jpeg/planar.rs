@@ -1,4 +1,4 @@
-//! Decodes a file at a reduced size: reads its scans into planes.
+//! Decodes a file at its own or a reduced size: reads its scans into planes.
 //!
 //! It accepts what libjpeg decodes without running out of data: stray bytes are skipped, missing coefficients and invalid codes
 //! are damage. It is stricter than libjpeg on coefficients beyond the end of a block and on components without data.
@@ -8,7 +8,7 @@ use super::planes::Plane;
 use super::scan_reader::ScanReader;
 use super::{progressive, sequential};
 
-/// Decodes every bit of the file into planes at `eighths` of the size: 1, 2 or 4.
+/// Decodes every bit of the file into planes at `eighths` of the size: 1, 2, 4 or 8.
 pub(super) fn decode(file: &[u8], size: (u32, u32), eighths: usize, max_scans: u32) -> Result<Vec<Plane>, DecodeError> {
     decode_all(&mut ScanReader::new(file, max_scans), size, eighths)
 }
