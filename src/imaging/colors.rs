@@ -132,7 +132,8 @@ fn nearest(centres: &[Cell], cell: &Cell) -> usize {
 
 /// Returns the squared distance.
 fn distance(a: [f32; 3], b: [f32; 3]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
+    let [x, y, z] = [a[0] - b[0], a[1] - b[1], a[2] - b[2]];
+    x * x + y * y + z * z
 }
 
 /// Converts sRGB, 0 to 255, to Björn Ottosson's OKLab, <https://bottosson.github.io/posts/oklab/>.
