@@ -19,7 +19,7 @@ pub use super::config::{DbConfig, Location};
 use super::error::Error;
 use super::pending_counters::PendingCounters;
 use super::postgres;
-use super::postgres::{Lease, Pool, PoolConfig, Target};
+use super::postgres::{Lease, Pool};
 use super::row_changes::RowChanges;
 pub use super::sql::{Sql, Value};
 use super::sqlite;
@@ -85,7 +85,7 @@ impl Db {
     /// The URL is invalid, or the file cannot be opened.
     pub async fn open(config: &DbConfig) -> Result<Self, Error> {
         let pools = match &config.location {
-            Location::Postgres(url) => Pools::Postgres(open_postgres(url, config).await?),
+            Location::Postgres(url) => Pools::Postgres(Pool::open(url, config).await?),
             Location::Sqlite(path) => {
                 let changes = Arc::<RowChanges>::default();
                 let (readers, writer) = sqlite::open(path, config, &changes).await?;
@@ -260,22 +260,6 @@ impl Db {
 
 /// Minimum time for a statement, even after a long wait for its connection.
 const MIN_STATEMENT_TIME: Duration = Duration::from_millis(100);
-
-async fn open_postgres(url: &str, config: &DbConfig) -> Result<Pool, Error> {
-    let mut target = Target::read(url)?;
-    if !target.ignored.is_empty() {
-        tracing::warn!("these parameters of DATABASE_URL have no effect: {}", target.ignored.join(", "));
-    }
-    if target.system_certificates {
-        let reading = tokio::task::spawn_blocking(move || {
-            target.add_system_certificates();
-            target
-        });
-        target = reading.await.map_err(|error| sqlx::Error::Io(error.into()))?;
-    }
-    let DbConfig { max_connections: max, timeout, statement_timeout, .. } = *config;
-    Ok(Pool::new(&target, PoolConfig { max, timeout, statement_timeout }))
-}
 
 impl Tx {
     /// Commits the transaction and writes its counter changes.

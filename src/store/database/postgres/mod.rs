@@ -15,6 +15,6 @@ mod pool;
 mod session;
 pub(super) mod url;
 
-pub use pool::{Lease, Pool, PoolConfig};
+pub use pool::{Lease, Pool};
 pub use session::Kind;
 pub use url::{Target, UrlError};

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::connect::{Connector, OpenError};
 use super::session::Session;
 use super::url::Target;
+use crate::store::database::config::DbConfig;
 use crate::store::database::error::{Cause, Error};
 
 /// The size of the pool and its time limits.
@@ -73,6 +74,26 @@ const RECONNECT_PAUSES: [Duration; 3] = [Duration::from_millis(50), Duration::fr
 const LONGEST_RECONNECT_PAUSE: Duration = Duration::from_millis(400);
 
 impl Pool {
+    /// Prepares a pool for a URL. Warns of parameters that have no effect.
+    ///
+    /// # Errors
+    /// The URL is invalid.
+    pub async fn open(url: &str, config: &DbConfig) -> Result<Self, Error> {
+        let mut target = Target::read(url)?;
+        if !target.ignored.is_empty() {
+            tracing::warn!("these parameters of DATABASE_URL have no effect: {}", target.ignored.join(", "));
+        }
+        if target.system_certificates {
+            let reading = tokio::task::spawn_blocking(move || {
+                target.add_system_certificates();
+                target
+            });
+            target = reading.await.map_err(|error| sqlx::Error::Io(error.into()))?;
+        }
+        let DbConfig { max_connections: max, timeout, statement_timeout, .. } = *config;
+        Ok(Self::new(&target, PoolConfig { max, timeout, statement_timeout }))
+    }
+
     /// Creates a pool, which connects on first use.
     pub fn new(target: &Target, config: PoolConfig) -> Self {
         let connector = Connector::new(target, config.statement_timeout);
