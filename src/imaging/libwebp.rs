@@ -6,7 +6,7 @@
 #![expect(unsafe_code, reason = "libwebp has no safe wrapper that can scale while it decodes")]
 
 use super::error::Error;
-use super::{decoder_errors, webp_memory};
+use super::{decoder_errors, webp_alpha, webp_memory};
 use libwebp_sys as ffi;
 use std::mem::MaybeUninit;
 
@@ -81,6 +81,8 @@ pub(super) fn encode(
     let mut config = ffi::WebPConfig::new().map_err(|()| failed("no configuration"))?;
     config.quality = quality;
     config.method = method;
+    // The plane is compressed below, in less time.
+    config.alpha_compression = 0;
     let mut encoder = Encoder::new().ok_or_else(|| failed("the encoder cannot be initialised"))?;
     let picture = &mut encoder.picture;
     picture.use_argb = 1;
@@ -97,7 +99,7 @@ pub(super) fn encode(
     if unsafe { ffi::WebPEncode(&config, picture) } == 0 {
         return Err(failed(&format!("{:?}", picture.error_code)));
     }
-    Ok(encoder.written())
+    if alpha { Ok(webp_alpha::compress_alpha(encoder.written(), pixels, width as usize)) } else { Ok(encoder.written().to_vec()) }
 }
 
 /// The pixels to encode and the resulting file, both in libwebp's memory.
@@ -117,13 +119,13 @@ impl Encoder {
         Some(Encoder { picture: ffi::WebPPicture::new().ok()?, file })
     }
 
-    /// Returns a copy of the encoded file.
-    fn written(&self) -> Vec<u8> {
+    /// Returns the encoded file.
+    fn written(&self) -> &[u8] {
         if self.file.mem.is_null() {
-            return Vec::new();
+            return &[];
         }
         // SAFETY: the writer has `size` initialised bytes at `mem`.
-        unsafe { std::slice::from_raw_parts(self.file.mem, self.file.size) }.to_vec()
+        unsafe { std::slice::from_raw_parts(self.file.mem, self.file.size) }
     }
 }
 

@@ -42,6 +42,7 @@ mod png;
 mod png_chunks;
 mod png_color_space;
 mod png_header;
+mod prefix_codes;
 mod profile;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
@@ -53,6 +54,10 @@ mod sniff;
 mod thumbnail;
 mod transpose;
 mod webp;
+mod webp_alpha;
+mod webp_alpha_groups;
+mod webp_alpha_prediction;
+mod webp_alpha_tokens;
 mod webp_header;
 mod webp_lossless;
 mod webp_memory;

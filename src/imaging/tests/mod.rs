@@ -15,6 +15,7 @@ mod similarity;
 mod stray_bytes;
 pub(super) mod test_images;
 mod webp;
+mod webp_alpha;
 #[path = "../../../tests/pictures/webp.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 pub(super) mod webp_files;
