@@ -16,6 +16,8 @@ pub(super) struct Features {
     pub size: (u32, u32),
     pub has_alpha: bool,
     pub has_animation: bool,
+    /// Whether the image is lossy, in luma and chroma planes.
+    pub is_lossy: bool,
 }
 
 /// Returns the features; `None` if the header is invalid.
@@ -25,7 +27,12 @@ pub(super) fn features(data: &[u8]) -> Option<Features> {
     let (status, features) =
         unsafe { (ffi::WebPGetFeatures(data.as_ptr(), data.len(), features.as_mut_ptr()), features.assume_init()) };
     let size = (u32::try_from(features.width).ok()?, u32::try_from(features.height).ok()?);
-    let features = Features { size, has_alpha: features.has_alpha != 0, has_animation: features.has_animation != 0 };
+    let features = Features {
+        size,
+        has_alpha: features.has_alpha != 0,
+        has_animation: features.has_animation != 0,
+        is_lossy: features.format == 1,
+    };
     (status == ffi::VP8StatusCode::VP8_STATUS_OK).then_some(features)
 }
 
@@ -54,12 +61,57 @@ pub(super) fn decode_metered(
     config.output.colorspace = if alpha { ffi::WEBP_CSP_MODE::MODE_RGBA } else { ffi::WEBP_CSP_MODE::MODE_RGB };
     config.output.is_external_memory = 1;
     config.output.u.RGBA = ffi::WebPRGBABuffer { rgba: pixels.as_mut_ptr(), stride: to_c_int(stride)?, size: pixels.len() };
-    // SAFETY: `data` is valid for its length. `config` was initialised by libwebp and describes `pixels`, which is exclusively
-    // ours, outlives the call, and is as large as stated: libwebp checks width, height and stride against `size` before it
-    // writes.
-    let decode = || unsafe { ffi::WebPDecode(data.as_ptr(), data.len(), &mut config) };
+    // SAFETY: `config` describes `pixels`, which is exclusively ours, outlives the call, and is as large as stated.
+    let usage = unsafe { decode_to(&mut config, data, budget_bytes) }?;
+    Ok((pixels, usage))
+}
+
+/// Decodes a lossy bitstream of `width × height` completely to its planes: luma, and the two of chroma, which have half as many
+/// samples each way. See [`decode`].
+///
+/// If `unfiltered`, leaves out the filter that smooths the edges of blocks. It hardly affects an image that is reduced to
+/// half its size or less, for which libwebp's scaler leaves it out as well.
+pub(super) fn decode_planes(
+    data: &[u8],
+    (width, height): (u32, u32),
+    unfiltered: bool,
+    budget_bytes: u64,
+) -> Result<[Vec<u8>; 3], Error> {
+    let mut config = ffi::WebPDecoderConfig::new().map_err(|()| Error::internal("the WebP decoder cannot be initialised"))?;
+    config.options.bypass_filtering = i32::from(unfiltered);
+    let (width, height) = (width as usize, height as usize);
+    let (half_width, half_height) = (width.div_ceil(2), height.div_ceil(2));
+    let mut luma = vec![0u8; width * height];
+    let [mut cb, mut cr] = [(); 2].map(|()| vec![0u8; half_width * half_height]);
+    config.output.colorspace = ffi::WEBP_CSP_MODE::MODE_YUV;
+    config.output.is_external_memory = 1;
+    config.output.u.YUVA = ffi::WebPYUVABuffer {
+        y: luma.as_mut_ptr(),
+        u: cb.as_mut_ptr(),
+        v: cr.as_mut_ptr(),
+        a: std::ptr::null_mut(),
+        y_stride: to_c_int(width)?,
+        u_stride: to_c_int(half_width)?,
+        v_stride: to_c_int(half_width)?,
+        a_stride: 0,
+        y_size: luma.len(),
+        u_size: cb.len(),
+        v_size: cr.len(),
+        a_size: 0,
+    };
+    // SAFETY: `config` describes the three planes, which are exclusively ours, outlive the call, and are as large as stated.
+    unsafe { decode_to(&mut config, data, budget_bytes) }?;
+    Ok([luma, cb, cr])
+}
+
+/// # Safety
+/// `config` was initialised by libwebp. The memory that its output describes is valid for writes: libwebp checks width, height
+/// and strides against the stated sizes before it writes.
+unsafe fn decode_to(config: &mut ffi::WebPDecoderConfig, data: &[u8], budget_bytes: u64) -> Result<webp_memory::Usage, Error> {
+    // SAFETY: `data` is valid for its length, and the caller vouches for `config`.
+    let decode = || unsafe { ffi::WebPDecode(data.as_ptr(), data.len(), config) };
     match webp_memory::within(budget_bytes, decode) {
-        (ffi::VP8StatusCode::VP8_STATUS_OK, usage) => Ok((pixels, usage)),
+        (ffi::VP8StatusCode::VP8_STATUS_OK, usage) => Ok(usage),
         (_, usage) if usage.refused => Err(Error::unsupported("WebP that needs more memory than its header implies")),
         (status, _) => Err(decoder_errors::webp(status)),
     }

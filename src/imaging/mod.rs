@@ -61,6 +61,7 @@ mod webp_alpha_tokens;
 mod webp_header;
 mod webp_lossless;
 mod webp_memory;
+mod webp_planes;
 mod ycbcr;
 
 #[cfg(test)]

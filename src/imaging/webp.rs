@@ -1,14 +1,15 @@
-//! WebP decoding by libwebp. An opaque still image is scaled down while it is decoded. An image with alpha is decoded at its
+//! WebP decoding by libwebp. An opaque lossy image is decoded to its planes (`webp_planes.rs`); another opaque image, or a huge
+//! one, is scaled down while it is decoded. An image with alpha is decoded at its
 //! full size, because libwebp's scaler would mix the colours of transparent pixels into lossy images. The frames of an
 //! animation are decoded one at a time: the first one is drawn on the canvas, the others are only verified.
 
-use super::Decoded;
 use super::bitmap::{Bitmap, Reducer};
 use super::decode_target::DecodeTarget;
 use super::error::Error;
 use super::libwebp::{self, Features};
 use super::pixels::Pixels;
 use super::webp_header::{WebpFrame, WebpHeader, scaled};
+use super::{Decoded, webp_planes};
 
 pub(super) fn decode(bytes: &[u8], header: &WebpHeader, canvas: (u32, u32), target: DecodeTarget) -> Result<Decoded, Error> {
     match header.frames.as_slice() {
@@ -31,19 +32,21 @@ fn decode_still(data: &[u8], header: &WebpHeader, canvas: (u32, u32), target: De
     if features.size != canvas {
         return Err(Error::corrupt("the WebP states two different sizes"));
     }
-    let bitmap = if features.has_alpha {
+    let pixels = if features.has_alpha {
         let pixels = libwebp::decode(data, canvas, true, header.decoder_bytes)?;
         let mut reducer = Reducer::new(canvas.0, canvas.1, true, target.min_longer_side);
         for row in pixels.chunks_exact(canvas.0 as usize * 4) {
             reducer.push(row, 4);
         }
-        reducer.finish()
+        Pixels::Rgb(reducer.finish())
+    } else if features.is_lossy && webp_planes::planes_bytes(canvas.0, canvas.1).is_some() {
+        Pixels::YCbCr(webp_planes::decode(data, canvas, target.min_longer_side, header.decoder_bytes)?)
     } else {
         let size = scaled(canvas.0, canvas.1, target.min_longer_side);
         let pixels = libwebp::decode(data, size, false, header.decoder_bytes)?;
-        Bitmap::new(size.0, size.1, false, pixels)
+        Pixels::Rgb(Bitmap::new(size.0, size.1, false, pixels))
     };
-    Ok(Decoded { has_alpha: features.has_alpha, pixels: Pixels::Rgb(bitmap), frames: 1 })
+    Ok(Decoded { has_alpha: features.has_alpha, pixels, frames: 1 })
 }
 
 /// Draws the first frame on a transparent canvas.

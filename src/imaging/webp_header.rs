@@ -6,6 +6,7 @@ use super::decode_target::{DecodeTarget, Purpose};
 use super::error::Error;
 use super::parsed_header::ParsedHeader;
 use super::webp_lossless::{MAX_READ_PIXELS, bytes_beside_pixels};
+use super::webp_planes::{planes_bytes, reduced_planes_bytes};
 use super::{Kind, Limits, metadata, profile};
 use crate::model::rendering::contain;
 use std::ops::Range;
@@ -210,7 +211,11 @@ impl Container {
         } else {
             let (small_width, small_height) = scaled(width, height, target.min_longer_side);
             let bitmap = u64::from(small_width) * u64::from(small_height) * 3;
-            (own_bytes + bitmap, bitmap)
+            // A lossy image is decoded to planes. One of them is copied when they are interleaved.
+            let planes = planes_bytes(width, height).unwrap_or(0);
+            let reduced = reduced_planes_bytes(width, height, target.min_longer_side);
+            let image = bitmap.max(reduced);
+            (own_bytes + planes + image + reduced, image)
         }
     }
 }
