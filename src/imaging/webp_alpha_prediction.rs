@@ -134,7 +134,7 @@ fn choose(padded: &Padded, costs: &[u16; 256], step: usize) -> Vec<u8> {
             return last;
         }
         // Of equal ones, the last one, because repetitions are cheap to write.
-        let candidates = std::iter::once(last).chain(MODES.into_iter());
+        let candidates = std::iter::once(last).chain(MODES);
         last = candidates.map(|mode| (cost(mode, tile), mode)).min_by_key(|(cost, _)| *cost).map_or(last, |(_, mode)| mode);
         last
     };
