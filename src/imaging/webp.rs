@@ -1,7 +1,7 @@
 //! WebP decoding by libwebp. An opaque lossy image is decoded to its planes (`webp_planes.rs`); another opaque image, or a huge
-//! one, is scaled down while it is decoded. An image with alpha is decoded at its
-//! full size, because libwebp's scaler would mix the colours of transparent pixels into lossy images. The frames of an
-//! animation are decoded one at a time: the first one is drawn on the canvas, the others are only verified.
+//! one, is scaled down while it is decoded. An image with alpha is decoded at its full size, because libwebp's scaler would mix
+//! the colours of transparent pixels into lossy images. The frames of an animation are decoded one at a time: the first one is
+//! drawn on the canvas, the others are only verified.
 
 use super::bitmap::{Bitmap, Reducer};
 use super::decode_target::DecodeTarget;

@@ -70,10 +70,6 @@ impl Token {
     pub fn green(self) -> usize {
         self.length().map_or(self.0 as usize, |length| 256 + length.prefix)
     }
-
-    pub fn extra_bits(self) -> u32 {
-        self.length().map_or(0, |length| length.extra_bits) + self.distance().map_or(0, |distance| distance.extra_bits)
-    }
 }
 
 pub(super) fn tokens(samples: &[u8], width: usize) -> Vec<Token> {

@@ -10,6 +10,10 @@ fn assert_is_kept(name: &str, (width, height): (u32, u32), alpha: impl FnMut(u32
     let decoded = decode(&file, (width, height), true, u64::MAX).expect("decoded");
     let kept: Vec<u8> = decoded.chunks_exact(4).map(|pixel| pixel[3]).collect();
     assert!(kept == plane, "{name}, {width} × {height}");
+    let format = image::ImageFormat::WebP;
+    let other = image::load_from_memory_with_format(&file, format).expect("decoded by another decoder").into_rgba8();
+    let kept: Vec<u8> = other.pixels().map(|pixel| pixel.0[3]).collect();
+    assert!(kept == plane, "{name}, {width} × {height}, read by another decoder");
 }
 
 #[test]
