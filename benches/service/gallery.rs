@@ -59,7 +59,7 @@ pub async fn gallery() -> Result<()> {
             );
         }
     }
-    nginx.stop()
+    Ok(())
 }
 
 /// Loads the same number of thumbnails from services with more and more images.
@@ -121,7 +121,7 @@ impl Stored {
 
     async fn put(&self, backend: &Backend, ids: &[ImageId]) -> Result<()> {
         let setting = |name| self.settings.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
-        let (endpoint, _embedded) = match backend {
+        let (endpoint, embedded) = match backend {
             Backend::Embedded => {
                 let directory = std::path::PathBuf::from(setting("DATA_DIR").ok_or("no DATA_DIR")?).join("objects");
                 let embedded = Embedded::start(EmbeddedConfig::new(directory, ([127, 0, 0, 1], 0).into(), "images")).await?;
@@ -145,6 +145,10 @@ impl Stored {
                 async move { objects.put(&key, bytes.to_vec().into(), "image/jpeg").await }
             });
             futures::future::try_join_all(puts).await?;
+        }
+        if let Some(embedded) = embedded {
+            // The service needs the lock on the directory.
+            embedded.shutdown(Duration::ZERO).await;
         }
         Ok(())
     }

@@ -44,12 +44,15 @@ impl Nginx {
     pub fn cpu(&self) -> Result<Duration> {
         cpu_with_children(self.server.id())
     }
+}
 
+impl Drop for Nginx {
     /// Stops nginx by its own command: workers survive if the main process is killed.
-    pub fn stop(&self) -> Result<()> {
+    fn drop(&mut self) {
         let config = self.folder.path().join("nginx.conf");
-        Command::new("nginx").arg("-c").arg(config).args(["-e", "stderr", "-s", "stop"]).status()?;
-        Ok(())
+        if let Err(error) = Command::new("nginx").arg("-c").arg(config).args(["-e", "stderr", "-s", "stop"]).status() {
+            eprintln!("nginx could not be stopped: {error}");
+        }
     }
 }
 

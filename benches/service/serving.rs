@@ -81,7 +81,7 @@ pub async fn run() -> Result<()> {
             );
         }
     }
-    nginx.stop()
+    Ok(())
 }
 
 struct Requests {
