@@ -151,7 +151,11 @@ pub(super) fn encode(
     if unsafe { ffi::WebPEncode(&config, picture) } == 0 {
         return Err(failed(&format!("{:?}", picture.error_code)));
     }
-    if alpha { Ok(webp_alpha::compress_alpha(encoder.written(), pixels, width as usize)) } else { Ok(encoder.written().to_vec()) }
+    if !alpha {
+        return Ok(encoder.written().to_vec());
+    }
+    encoder.free_picture();
+    Ok(webp_alpha::compress_alpha(encoder.written(), pixels, width as usize))
 }
 
 /// The pixels to encode and the resulting file, both in libwebp's memory.
@@ -171,6 +175,12 @@ impl Encoder {
         Some(Encoder { picture: ffi::WebPPicture::new().ok()?, file })
     }
 
+    /// Frees the memory of the picture.
+    fn free_picture(&mut self) {
+        // SAFETY: libwebp initialised it. Freeing resets its pointers, so that it can be freed again.
+        unsafe { ffi::WebPPictureFree(&mut self.picture) }
+    }
+
     /// Returns the encoded file.
     fn written(&self) -> &[u8] {
         if self.file.mem.is_null() {
@@ -183,11 +193,9 @@ impl Encoder {
 
 impl Drop for Encoder {
     fn drop(&mut self) {
-        // SAFETY: both were initialised by libwebp and are not used afterwards.
-        unsafe {
-            ffi::WebPPictureFree(&mut self.picture);
-            ffi::WebPMemoryWriterClear(&mut self.file);
-        }
+        self.free_picture();
+        // SAFETY: libwebp initialised it, and it is not used afterwards.
+        unsafe { ffi::WebPMemoryWriterClear(&mut self.file) }
     }
 }
 

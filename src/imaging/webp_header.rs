@@ -211,11 +211,13 @@ impl Container {
         } else {
             let (small_width, small_height) = scaled(width, height, target.min_longer_side);
             let bitmap = u64::from(small_width) * u64::from(small_height) * 3;
-            // A lossy image is decoded to planes. One of them is copied when they are interleaved.
-            let planes = planes_bytes(width, height).unwrap_or(0);
-            let reduced = reduced_planes_bytes(width, height, target.min_longer_side);
-            let image = bitmap.max(reduced);
-            (own_bytes + planes + image + reduced, image)
+            let Some(planes) = planes_bytes(width, height) else { return (own_bytes + bitmap, bitmap) };
+            // A lossy image is decoded to planes, which are copied when they are reduced, and chroma when it is interleaved.
+            let decoding = planes + 2 * reduced_planes_bytes(width, height, target.min_longer_side);
+            // If they are converted to RGB, luma, the upsampled chroma and RGB are in memory.
+            let (small_width, small_height) = reduced_size(width, height, target.min_longer_side);
+            let pixels = u64::from(small_width) * u64::from(small_height);
+            (own_bytes + decoding.max(pixels * 6).max(bitmap), bitmap.max(pixels * 3))
         }
     }
 }

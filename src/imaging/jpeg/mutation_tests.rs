@@ -2,7 +2,7 @@
 //! environment variable `MUTATIONS` sets the number of files, such as 1000000, and `MUTATION_SEEDS` names a folder with further
 //! seed files.
 
-use super::tests::kinds_of;
+use super::tests::{kinds_of, progressive_noise};
 use crate::imaging::properties;
 use crate::imaging::tests::test_images::*;
 use mozjpeg::ColorSpace;
@@ -12,6 +12,7 @@ const SIZE: (u32, u32) = (45, 35);
 fn seeds() -> Vec<Vec<u8>> {
     let mut files: Vec<Vec<u8>> = kinds_of(SIZE).into_iter().map(|(_, file)| file).collect();
     files.push(jpeg_with_restarts(SIZE));
+    files.push(progressive_noise(SIZE));
     let samples = noise(45 * 35 * 4);
     for space in [ColorSpace::JCS_CMYK, ColorSpace::JCS_YCCK] {
         files.push(jpeg(SIZE, ColorSpace::JCS_CMYK, &samples, None, |c| c.set_color_space(space)));

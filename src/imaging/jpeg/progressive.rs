@@ -308,21 +308,26 @@ fn nth_bit(mut bits: u64, n: usize) -> Option<u32> {
     (bits != 0).then(|| bits.trailing_zeros())
 }
 
+const LOWER_HALF: u64 = u32::MAX as u64;
+
 /// Reads a correction for each coefficient in `which`, and applies it to those that are stored.
 #[inline(always)]
 fn correct(bits: &mut Reader, coefficients: &mut [i16], which: u64, bit: i16) {
     if which == 0 {
         return;
     }
-    bits.refill();
-    let mut of_kept = which & (u64::MAX >> (64 - coefficients.len()));
+    let of_kept = which & (u64::MAX >> (64 - coefficients.len()));
     let others = which.count_ones() - of_kept.count_ones();
-    while of_kept != 0 {
-        let coefficient = &mut coefficients[of_kept.trailing_zeros() as usize];
-        if bits.read(1) == 1 && *coefficient & bit == 0 {
-            *coefficient = coefficient.wrapping_add(if *coefficient < 0 { -bit } else { bit });
+    // A refill guarantees 56 bits, and there can be 63 corrections.
+    for mut half in [of_kept & LOWER_HALF, of_kept & !LOWER_HALF] {
+        bits.refill();
+        while half != 0 {
+            let coefficient = &mut coefficients[half.trailing_zeros() as usize];
+            if bits.read(1) == 1 && *coefficient & bit == 0 {
+                *coefficient = coefficient.wrapping_add(if *coefficient < 0 { -bit } else { bit });
+            }
+            half &= half - 1;
         }
-        of_kept &= of_kept - 1;
     }
     bits.refill();
     let batch = others.min(48);

@@ -70,25 +70,43 @@ fn block_means_equal_libjpegs_to_the_bit() {
 
 #[test]
 fn samples_at_full_size_differ_from_libjpegs_by_at_most_one_level() {
-    let by_libjpeg = |file: &[u8], space: ColorSpace| {
+    for (name, file) in kinds() {
+        assert_full_size_equals_libjpegs(name, &file);
+    }
+}
+
+/// Builds a progressive JPEG of noise. In most of its blocks, the last scan corrects all 63 coefficients.
+pub(super) fn progressive_noise(size: (u32, u32)) -> Vec<u8> {
+    jpeg(size, ColorSpace::JCS_GRAYSCALE, &noise(size.0 as usize * size.1 as usize), None, |c| {
+        c.set_quality(100.0);
+        c.set_progressive_mode();
+    })
+}
+
+#[test]
+fn blocks_of_only_corrections_are_read() {
+    let file = progressive_noise(SIZE);
+    assert_eq!(luma(&file), luma_by_libjpeg(&file));
+    assert_full_size_equals_libjpegs("noise", &file);
+}
+
+fn assert_full_size_equals_libjpegs(name: &str, file: &[u8]) {
+    let by_libjpeg = |space: ColorSpace| {
         let mut started = mozjpeg::Decompress::new_mem(file).and_then(|decoder| decoder.to_colorspace(space)).expect("a JPEG");
         let mut samples = vec![0; started.width() * started.height() * started.color_space().num_components()];
         started.read_scanlines_into(&mut samples).expect("samples");
         samples
     };
-    for (name, file) in kinds() {
-        let planes = planar::decode(&file, SIZE, 8, 100).expect(name);
-        // libjpeg outputs chroma without upsampling only if it is at full size.
-        let full_chroma = planes.len() == 3 && planes[1].covered == planes[0].covered;
-        let space = if full_chroma { ColorSpace::JCS_YCbCr } else { ColorSpace::JCS_GRAYSCALE };
-        let channels = if full_chroma { 3 } else { 1 };
-        let expected = by_libjpeg(&file, space);
-        for (at, pixel) in expected.chunks_exact(channels).enumerate() {
-            let (x, y) = (at % SIZE.0 as usize, at / SIZE.0 as usize);
-            for (plane, &expected) in planes.iter().zip(pixel) {
-                let made = plane.samples[y * plane.stride + x];
-                assert!(made.abs_diff(expected) <= 1, "{name}: {made} for {expected} at {x}, {y}");
-            }
+    let planes = planar::decode(file, SIZE, 8, 100).expect(name);
+    // libjpeg outputs chroma without upsampling only if it is at full size.
+    let full_chroma = planes.len() == 3 && planes[1].covered == planes[0].covered;
+    let space = if full_chroma { ColorSpace::JCS_YCbCr } else { ColorSpace::JCS_GRAYSCALE };
+    let channels = if full_chroma { 3 } else { 1 };
+    for (at, pixel) in by_libjpeg(space).chunks_exact(channels).enumerate() {
+        let (x, y) = (at % SIZE.0 as usize, at / SIZE.0 as usize);
+        for (plane, &expected) in planes.iter().zip(pixel) {
+            let made = plane.samples[y * plane.stride + x];
+            assert!(made.abs_diff(expected) <= 1, "{name}: {made} for {expected} at {x}, {y}");
         }
     }
 }
