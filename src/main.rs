@@ -13,8 +13,8 @@ fn main() -> ExitCode {
 }
 
 /// Returns freed memory to the system after 50 ms. By default this takes a second, in which large images add up to twice the
-/// peak, most of which is then kept indefinitely. After 10 ms, small images take an eighth more CPU time, because every upload
-/// requests its memory anew.
+/// peak, most of which is then kept indefinitely. After 10 ms, small images take an eighth more CPU time, because no upload
+/// can use the memory of the one before.
 #[expect(unsafe_code, reason = "the allocator's own setting has no safe wrapper")]
 fn keep_memory_low() {
     /// `mi_option_purge_delay` of mimalloc.h, in milliseconds; the bindings do not define it.

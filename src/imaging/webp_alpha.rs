@@ -6,7 +6,7 @@
 use super::prefix_codes::{BitWriter, PrefixCode};
 use super::webp_alpha_groups::{Groups, with_tiles};
 use super::webp_alpha_prediction::{self as prediction, TILE_BITS};
-use super::webp_alpha_tokens::{DISTANCES, GREENS, Token, tokens};
+use super::webp_alpha_tokens::{Counts, Token, tokens};
 
 /// Returns a WebP file with its uncompressed alpha plane replaced by a compressed one. `pixels` are those of the file, as RGBA.
 pub(super) fn compress_alpha(file: &[u8], pixels: &[u8], width: usize) -> Vec<u8> {
@@ -94,30 +94,6 @@ fn write_main(tokens: &[Token], width: usize, height: usize, writer: &mut BitWri
     codes.iter().for_each(|codes| codes.write(writer));
     for (token, tile) in with_tiles(tokens, width) {
         codes[usize::from(groups.of_tiles[tile])].put(token, writer);
-    }
-}
-
-/// How often the symbols of a group occur.
-#[derive(Clone)]
-pub(super) struct Counts {
-    pub greens: [u32; GREENS],
-    pub distances: [u32; DISTANCES],
-}
-
-impl Counts {
-    pub const NONE: Self = Counts { greens: [0; GREENS], distances: [0; DISTANCES] };
-
-    pub fn of(tokens: &[Token]) -> Self {
-        let mut counts = Self::NONE;
-        tokens.iter().for_each(|token| counts.add(*token));
-        counts
-    }
-
-    pub fn add(&mut self, token: Token) {
-        self.greens[token.green()] += 1;
-        if let Some(distance) = token.distance() {
-            self.distances[distance.prefix] += 1;
-        }
     }
 }
 

@@ -1,8 +1,7 @@
 //! Sorts the tiles of an image into groups with similar samples, each of which has its own prefix codes (RFC 9649, 3.7.2.2).
 
-use super::webp_alpha::Counts;
 use super::webp_alpha_prediction::TILE_BITS;
-use super::webp_alpha_tokens::{DISTANCES, GREENS, Token};
+use super::webp_alpha_tokens::{Counts, DISTANCES, GREENS, Token};
 
 /// Maximum number of groups.
 const MAX_GROUPS: usize = 8;

@@ -72,6 +72,30 @@ impl Token {
     }
 }
 
+/// How often the symbols of a group occur.
+#[derive(Clone)]
+pub(super) struct Counts {
+    pub greens: [u32; GREENS],
+    pub distances: [u32; DISTANCES],
+}
+
+impl Counts {
+    pub const NONE: Self = Counts { greens: [0; GREENS], distances: [0; DISTANCES] };
+
+    pub fn of(tokens: &[Token]) -> Self {
+        let mut counts = Self::NONE;
+        tokens.iter().for_each(|token| counts.add(*token));
+        counts
+    }
+
+    pub fn add(&mut self, token: Token) {
+        self.greens[token.green()] += 1;
+        if let Some(distance) = token.distance() {
+            self.distances[distance.prefix] += 1;
+        }
+    }
+}
+
 pub(super) fn tokens(samples: &[u8], width: usize) -> Vec<Token> {
     let mut search = Search::new(samples, width);
     let mut tokens = Vec::new();
