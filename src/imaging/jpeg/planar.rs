@@ -3,7 +3,12 @@
 //! It accepts what libjpeg decodes without running out of data: stray bytes are skipped, missing coefficients and invalid codes
 //! are damage. It is stricter than libjpeg on coefficients beyond the end of a block and on components without data.
 
+#![cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "calling a function that is compiled for AVX2"))]
+
+#[cfg(target_arch = "x86_64")]
+use super::cpu_features;
 use super::decode_error::DecodeError;
+use super::frame::Frame;
 use super::planes::Plane;
 use super::scan_reader::ScanReader;
 use super::{progressive, sequential};
@@ -27,5 +32,26 @@ fn decode_all(reader: &mut ScanReader, size: (u32, u32), eighths: usize) -> Resu
     if (frame.width, frame.height) != size {
         return Err(DecodeError::Invalid("two different sizes"));
     }
-    if frame.progressive { progressive::decode(reader, &frame, eighths) } else { sequential::decode(reader, &frame, eighths) }
+    #[cfg(target_arch = "x86_64")]
+    if cpu_features::has_avx2() {
+        // SAFETY: the processor has these features.
+        return unsafe { decode_with_avx2(reader, &frame, eighths) };
+    }
+    decode_scans::<false>(reader, &frame, eighths)
+}
+
+/// Compiles everything for AVX2, which most processors have. The result is the same.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+fn decode_with_avx2(reader: &mut ScanReader, frame: &Frame, eighths: usize) -> Result<Vec<Plane>, DecodeError> {
+    decode_scans::<true>(reader, frame, eighths)
+}
+
+#[inline(always)]
+fn decode_scans<const AVX2: bool>(reader: &mut ScanReader, frame: &Frame, eighths: usize) -> Result<Vec<Plane>, DecodeError> {
+    if frame.progressive {
+        progressive::decode::<AVX2>(reader, frame, eighths)
+    } else {
+        sequential::decode::<AVX2>(reader, frame, eighths)
+    }
 }

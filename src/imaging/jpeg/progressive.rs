@@ -2,12 +2,8 @@
 //! reduced image needs are stored. For the others, one bit each records whether they are zero, which is all that later scans
 //! need. This takes a seventh of the memory of whole blocks, and a scan can skip all corrections of a block in one step.
 
-#![cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "calling a function that is compiled for AVX2"))]
-
 use super::bits::{Bits, Reader};
 use super::coverage::Coverage;
-#[cfg(target_arch = "x86_64")]
-use super::cpu_features;
 use super::decode_error::DecodeError;
 use super::forward_dct::ZIGZAG_IN_COLUMNS;
 use super::frame::{Component, Frame, Scan};
@@ -17,25 +13,13 @@ use super::inverse_dct::{InverseDct, PLACES_4};
 use super::planes::Plane;
 use super::scan_reader::ScanReader;
 
-pub(super) fn decode(reader: &mut ScanReader, frame: &Frame, eighths: usize) -> Result<Vec<Plane>, DecodeError> {
-    #[cfg(target_arch = "x86_64")]
-    if cpu_features::has_avx2() {
-        // SAFETY: the processor has these features.
-        return unsafe { decode_with_avx2(reader, frame, eighths) };
-    }
-    decode_all::<false>(reader, frame, eighths)
-}
-
-/// Compiles everything for AVX2, which most processors have. The result is the same.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
-fn decode_with_avx2(reader: &mut ScanReader, frame: &Frame, eighths: usize) -> Result<Vec<Plane>, DecodeError> {
-    decode_all::<true>(reader, frame, eighths)
-}
-
-/// `AVX2` gives each version closures of its own, so that they are compiled with it.
+/// `AVX2` gives each version closures of its own, so that they are compiled with it (see `planar.rs`).
 #[inline(always)]
-fn decode_all<const AVX2: bool>(reader: &mut ScanReader, frame: &Frame, eighths: usize) -> Result<Vec<Plane>, DecodeError> {
+pub(super) fn decode<const AVX2: bool>(
+    reader: &mut ScanReader,
+    frame: &Frame,
+    eighths: usize,
+) -> Result<Vec<Plane>, DecodeError> {
     let mut stores: Vec<CoefficientStore> =
         frame.components.iter().map(|component| CoefficientStore::new(frame, component, eighths)).collect();
     let mut coverage = Coverage::new(frame);

@@ -1,13 +1,9 @@
 //! Sequential JPEG (T.81, F.2). Each block is decoded, transformed and dropped. Only the planes are kept, however many scans
 //! the components are spread over.
 
-#![cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "calling a function that is compiled for AVX2"))]
-
 use super::ac_table::AcTable;
 use super::bits::Reader;
 use super::coverage::Coverage;
-#[cfg(target_arch = "x86_64")]
-use super::cpu_features;
 use super::decode_error::DecodeError;
 use super::frame::{Frame, Scan, ScanComponent};
 use super::huffman::Table;
@@ -16,25 +12,13 @@ use super::planes::Plane;
 use super::scan_reader::ScanReader;
 use std::sync::Arc;
 
-pub(super) fn decode(reader: &mut ScanReader, frame: &Frame, eighths: usize) -> Result<Vec<Plane>, DecodeError> {
-    #[cfg(target_arch = "x86_64")]
-    if cpu_features::has_avx2() {
-        // SAFETY: the processor has these features.
-        return unsafe { decode_with_avx2(reader, frame, eighths) };
-    }
-    decode_all::<false>(reader, frame, eighths)
-}
-
-/// Compiles everything for AVX2, which most processors have. The result is the same.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
-fn decode_with_avx2(reader: &mut ScanReader, frame: &Frame, eighths: usize) -> Result<Vec<Plane>, DecodeError> {
-    decode_all::<true>(reader, frame, eighths)
-}
-
-/// `AVX2` gives each version closures of its own, so that they are compiled with it.
+/// `AVX2` gives each version closures of its own, so that they are compiled with it (see `planar.rs`).
 #[inline(always)]
-fn decode_all<const AVX2: bool>(reader: &mut ScanReader, frame: &Frame, eighths: usize) -> Result<Vec<Plane>, DecodeError> {
+pub(super) fn decode<const AVX2: bool>(
+    reader: &mut ScanReader,
+    frame: &Frame,
+    eighths: usize,
+) -> Result<Vec<Plane>, DecodeError> {
     let planes = frame.components.iter().map(|component| Plane::new(frame, component, eighths));
     let mut planes: Vec<Option<Plane>> = planes.map(Some).collect();
     let mut coverage = Coverage::new(frame);
