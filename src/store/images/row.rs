@@ -21,8 +21,8 @@ use crate::store::database::error::Error;
 use crate::store::database::names::deserialize_name;
 use crate::store::identity::plans::FeaturesRow;
 
-/// The columns of [`Row`], for every `select` and `returning` from `images`. A statement that reads more columns lists them after
-/// these. The plan of the owner is read in the same statement, so that an image is never served by an outdated plan.
+/// The columns that [`Row`] reads from `images`. A statement may select further columns after them. The plan of the owner is
+/// read in the same statement, so that an image is never served by an outdated plan.
 macro_rules! columns {
     () => {
         "id, user_id, visibility, title, description, tags, file_name, file_size, format, width, height, sha256, thumbnails, colors, \
