@@ -161,14 +161,16 @@ async fn replay(tx: &mut Tx, upload: &Upload, record: Record, fingerprint: &[u8]
         return Err(key_reused());
     }
     let Some(response) = record.response else { return Err(still_running(lease_left)) };
-    let Some(mut image) = store::images::find(tx, ImageId::from(record.subject)).await? else {
-        return Err(Error::no_such_image());
+    let id = ImageId::from(record.subject);
+    let Some(mut image) = store::images::find(tx, id).await? else {
+        // Purged. The service deletes nothing but deleted images.
+        return Err(Error::Gone { id });
     };
     if image.taken_down.is_some() {
         return Err(Error::forbidden("An administrator has deleted this image."));
     }
     if image.deleted_at.is_some() {
-        return Err(Error::Gone { id: image.id });
+        return Err(Error::Gone { id });
     }
     restore_snapshot(&mut image, &response);
     debug_assert_eq!(image.user_id, upload.user_id);

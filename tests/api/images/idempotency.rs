@@ -87,6 +87,15 @@ async fn the_first_response_is_repeated_after_a_change_but_not_while_the_image_i
 }
 
 #[tokio::test]
+async fn the_key_of_a_purged_image_stays_used() {
+    let app = TestApp::start().await;
+    let first = app.post_with_key("key-1", form("alice")).await.ok();
+    app.delete("alice", &format!("{}?purge=true", first["image_id"].as_str().unwrap())).await.ok();
+    assert_error(&app.post_with_key("key-1", form("alice")).await, 410, "Gone");
+    assert_eq!(count(&app).await, 0);
+}
+
+#[tokio::test]
 async fn a_different_payload_with_the_same_key_is_rejected() {
     let app = TestApp::start().await;
     app.post_with_key("key-1", form("alice")).await.ok();
