@@ -1,66 +1,52 @@
-//! Transposes planes. Blocks of 64 bits are transposed in registers, by exchanging parts of two rows, which the compiler can
-//! vectorise on every processor.
+//! Transposes planes in blocks of 16 × 16 samples, which fit in the vector registers of most processors.
 
-/// Returns the transpose of `width × height` pixels of 1 or 2 bytes, in rows.
-pub(super) fn transposed<const CHANNELS: usize>(samples: &[u8], (width, height): (usize, usize)) -> Vec<u8> {
-    match CHANNELS {
-        1 => transposed_in_blocks::<1, 8>(samples, (width, height)),
-        _ => transposed_in_blocks::<2, 4>(samples, (width, height)),
-    }
-}
+const SIDE: usize = 16;
 
-/// `SIDE` is the number of pixels in 64 bits.
-fn transposed_in_blocks<const CHANNELS: usize, const SIDE: usize>(from: &[u8], (width, height): (usize, usize)) -> Vec<u8> {
+/// Blocks are transposed in strips of so many columns, of which the rows that are written to stay in the cache.
+const STRIP: usize = 256;
+
+type Block = [[u8; SIDE]; SIDE];
+
+/// Returns the transpose of `width × height` samples in rows.
+pub(super) fn transposed(from: &[u8], (width, height): (usize, usize)) -> Vec<u8> {
     let mut to = vec![0; from.len()];
     let (whole_width, whole_height) = (width - width % SIDE, height - height % SIDE);
-    // In strips as wide as a cache line, of which all rows that are written to stay in the L1 cache.
-    let blocks = (0..whole_width).step_by(SIDE * 8).flat_map(|strip| {
-        let end = (strip + SIDE * 8).min(whole_width);
+    let blocks = (0..whole_width).step_by(STRIP).flat_map(|strip| {
+        let end = (strip + STRIP).min(whole_width);
         (0..whole_height).step_by(SIDE).map(move |top| (top, strip..end))
     });
     for (top, strip) in blocks {
         for left in strip.step_by(SIDE) {
-            let mut rows = [0u64; SIDE];
-            for (y, row) in rows.iter_mut().enumerate() {
-                let bytes = from.get(((top + y) * width + left) * CHANNELS..).and_then(<[u8]>::first_chunk);
-                *row = bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));
+            let mut block = [[0; SIDE]; SIDE];
+            for (y, row) in block.iter_mut().enumerate() {
+                row.copy_from_slice(&from[(top + y) * width + left..][..SIDE]);
             }
-            transpose_block(&mut rows);
-            for (x, row) in rows.into_iter().enumerate() {
-                if let Some(bytes) = to.get_mut(((left + x) * height + top) * CHANNELS..).and_then(<[u8]>::first_chunk_mut) {
-                    *bytes = row.to_le_bytes();
-                }
+            let columns = interleaved(interleaved(interleaved(interleaved(block))));
+            for (x, row) in columns.iter().enumerate() {
+                to[(left + x) * height + top..][..SIDE].copy_from_slice(row);
             }
         }
     }
     // The rest of the right and bottom edges.
-    let (pixels, _) = from.as_chunks::<CHANNELS>();
-    let (transposed, _) = to.as_chunks_mut::<CHANNELS>();
-    for (y, row) in pixels.chunks_exact(width.max(1)).enumerate() {
+    for (y, row) in from.chunks_exact(width.max(1)).enumerate() {
         let first = if y < whole_height { whole_width } else { 0 };
-        for (x, pixel) in row.iter().enumerate().skip(first) {
-            transposed[x * height + y] = *pixel;
+        for (x, sample) in row.iter().enumerate().skip(first) {
+            to[x * height + y] = *sample;
         }
     }
     to
 }
 
-/// Transposes a square of 64-bit rows: exchanges its top right and bottom left quarters, and so on within each quarter.
+/// Interleaves the rows of the upper half with those of the lower half. After four times, all rows are columns.
 #[inline(always)]
-fn transpose_block<const SIDE: usize>(rows: &mut [u64; SIDE]) {
-    let mut half = SIDE / 2;
-    while half > 0 {
-        let bits = 64 / SIDE * half;
-        let left = u64::MAX / ((1 << bits) + 1);
-        for top in 0..SIDE {
-            if top & half == 0 {
-                let exchanged = ((rows[top] >> bits) ^ rows[top + half]) & left;
-                rows[top + half] ^= exchanged;
-                rows[top] ^= exchanged << bits;
-            }
-        }
-        half /= 2;
+fn interleaved(rows: Block) -> Block {
+    let mut interleaved = [[0; SIDE]; SIDE];
+    for (index, pair) in interleaved.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+        let (upper, lower) = (rows[index], rows[index + SIDE / 2]);
+        let sample = |at: usize| if at.is_multiple_of(2) { upper[at / 2] } else { lower[at / 2] };
+        *pair = [std::array::from_fn(sample), std::array::from_fn(|at| sample(SIDE + at))];
     }
+    interleaved
 }
 
 #[cfg(test)]
@@ -69,12 +55,10 @@ mod tests {
 
     #[test]
     fn rows_become_columns() {
-        for (width, height) in [(1, 1), (3, 5), (8, 8), (4, 4), (16, 24), (17, 9), (7, 40), (33, 1), (1, 33), (100, 61)] {
-            let pixels: Vec<[u8; 2]> = (0..width * height).map(|at| [(at * 7) as u8, (at * 31 / 4) as u8]).collect();
-            let expected: Vec<[u8; 2]> = (0..width * height).map(|at| pixels[at % height * width + at / height]).collect();
-            assert_eq!(transposed::<2>(pixels.as_flattened(), (width, height)), expected.as_flattened());
-            let first = |pixels: &[[u8; 2]]| pixels.iter().map(|pixel| pixel[0]).collect::<Vec<_>>();
-            assert_eq!(transposed::<1>(&first(&pixels), (width, height)), first(&expected));
+        for (width, height) in [(1, 1), (3, 5), (16, 16), (32, 48), (48, 16), (17, 19), (15, 80), (70, 1), (1, 70), (100, 61)] {
+            let samples: Vec<u8> = (0..width * height).map(|at| (at * 7 + at / 256) as u8).collect();
+            let expected: Vec<u8> = (0..width * height).map(|at| samples[at % height * width + at / height]).collect();
+            assert_eq!(transposed(&samples, (width, height)), expected);
         }
     }
 }
