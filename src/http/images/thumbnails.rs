@@ -182,8 +182,9 @@ fn cache_until_expiry(signed: &VerifiedSignature, now: DateTime<Utc>, visibility
 pub(in crate::http) const SIDE_RANGE: std::ops::RangeInclusive<u32> = MIN_SIDE..=MAX_SIDE;
 
 fn parse_side(text: &str) -> Result<u32, String> {
-    let digits = (1..=9).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-    let side = digits.then(|| text.parse().ok()).flatten().filter(|side| *side >= MIN_SIDE);
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // A number that overflows is above the maximum, too.
+    let side = digits.then(|| text.parse().unwrap_or(u32::MAX)).filter(|side| *side >= MIN_SIDE);
     side.ok_or_else(|| format!("must be a whole number of at least {MIN_SIDE}; values above {MAX_SIDE} mean {MAX_SIDE}"))
 }
 

@@ -103,10 +103,15 @@ impl IccSegment {
     }
 }
 
+/// The shorter side of an image that is decoded at a reduced scale. Its last sample includes the padding of the last block, so
+/// it must be a small part of the image.
+const MIN_SHORTER_SIDE: u64 = 16;
+
 /// Returns the decoding scale in eighths: the smallest that covers `min_longer_side`.
 fn scale(width: u32, height: u32, min_longer_side: u32) -> u8 {
-    let longer = u64::from(width.max(height));
-    let covers = |eighths: u64| (longer * eighths) / 8 >= u64::from(min_longer_side);
+    let (shorter, longer) = (u64::from(width.min(height)), u64::from(width.max(height)));
+    let covers =
+        |eighths: u64| (longer * eighths) / 8 >= u64::from(min_longer_side) && (shorter * eighths) / 8 >= MIN_SHORTER_SIDE;
     [1u8, 2, 4].into_iter().find(|&eighths| covers(u64::from(eighths))).unwrap_or(8)
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::pictures::{flat_jpeg, gif, half_clear_png, jpeg, padded, png, transparent_png, webp};
+use crate::harness::pictures::{flat_jpeg, gif, half_clear_png, jpeg, padded, png, png_of, transparent_png, webp};
 use crate::harness::pixels::Pixels;
 use crate::harness::{Form, TestApp, assert_error};
 
@@ -31,7 +31,8 @@ async fn sizes_from_16_to_2000_are_created_and_larger_ones_are_clamped() {
         // Next.js requests the width of the largest screens.
         ("width=2048", (2000, 1667)),
         ("width=3840", (2000, 1667)),
-        ("height=999999999", (2400, 2000)),
+        ("height=99999999999999999999", (2400, 2000)),
+        ("width=99999999999999999999&height=100&fit=cover", (2000, 8)),
         ("width=3840&height=100", (120, 100)),
         ("width=3840&height=1920&fit=cover", (2000, 1000)),
         ("width=16&fit=&height=", (16, 13)),
@@ -50,7 +51,7 @@ async fn sizes_from_16_to_2000_are_created_and_larger_ones_are_clamped() {
         ("width=0&height=-1", vec!["height", "width"]),
         ("width=", vec!["width"]),
         ("width=1e2", vec!["width"]),
-        ("width=99999999999999999999", vec!["width"]),
+        ("width=+99", vec!["width"]),
         ("width=100&width=100", vec!["width"]),
         ("width=100&fit=cover", vec!["height"]),
         ("height=100&fit=cover", vec!["width"]),
@@ -140,6 +141,23 @@ async fn cover_crops_to_the_centre() {
         (100, 80),
         "contain is never larger"
     );
+}
+
+#[tokio::test]
+async fn every_row_of_a_very_long_image_has_the_same_weight() {
+    let app = TestApp::start().await;
+    for (width, height) in [(4000, 50), (3000, 60), (2000, 100), (800, 100), (50, 4000)] {
+        // Black, and white from the middle of the shorter side on.
+        let white = |x: u32, y: u32| if width > height { y * 2 >= height } else { x * 2 >= width };
+        let rgb = (0..width * height).flat_map(|at| [if white(at % width, at / width) { 255 } else { 0 }; 3]);
+        let id = upload(&app, &png_of(width, height, &rgb.collect::<Vec<u8>>())).await;
+        let side = if width > height { "width" } else { "height" };
+        for pixels in [16, 20, 32, 40, 64, 128, 300] {
+            let resized = Pixels::of(&app.get(&format!("/images/{id}/thumbnail?{side}={pixels}&format=png")).await);
+            let grey = resized.rgba.iter().map(|pixel| f64::from(pixel[0])).sum::<f64>() / resized.rgba.len() as f64;
+            assert!((grey - 127.5).abs() < 4.0, "{width}x{height} at {pixels}: {grey}");
+        }
+    }
 }
 
 #[tokio::test]
