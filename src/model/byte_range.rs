@@ -1,5 +1,6 @@
 //! A single byte range of a file, as HTTP requests it (RFC 9110, 14.1.2).
 
+use std::fmt;
 use std::ops::RangeInclusive;
 
 /// The range of a `Range` header.
@@ -40,6 +41,18 @@ impl ByteRange {
     }
 }
 
+/// Writes a header with numbers that fit in 63 bits.
+impl fmt::Display for ByteRange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |number: u64| number.min(i64::MAX.unsigned_abs());
+        match *self {
+            Self::From(first, None) => write!(formatter, "bytes={}-", number(first)),
+            Self::From(first, Some(last)) => write!(formatter, "bytes={}-{}", number(first), number(last)),
+            Self::Last(count) => write!(formatter, "bytes=-{}", number(count)),
+        }
+    }
+}
+
 /// Parses digits only. Numbers that overflow become the maximum, which exceeds any file.
 fn number(text: &str) -> Option<u64> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -52,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_range_is_read_and_cut_to_the_file() {
-        let of_ten = |header| ByteRange::parse(header).map(|range| range.within(10));
+        let of_ten = |header: &str| ByteRange::parse(header).map(|range| range.within(10));
         for (header, range) in [
             ("bytes=0-0", Some(0..=0)),
             ("bytes=2-5", Some(2..=5)),
@@ -65,7 +78,8 @@ mod tests {
             ("bytes=10-20", None),
             ("bytes=-0", None),
         ] {
-            assert_eq!(of_ten(header), Some(range), "{header}");
+            assert_eq!(of_ten(header), Some(range.clone()), "{header}");
+            assert_eq!(of_ten(&ByteRange::parse(header).unwrap().to_string()), Some(range), "{header}");
         }
         assert_eq!(ByteRange::From(0, None).within(0), None);
         assert_eq!(ByteRange::Last(5).within(0), None);

@@ -204,6 +204,24 @@ def if_range_selects_the_range_or_the_whole_object(server):
     equal(server.request("GET", url, headers={"Range": "bytes=2-3", "If-Range": '"other"'})[::2], (200, b"0123456789"))
 
 
+@check(embedded_only=True)
+def presigned_urls_accept_every_range_and_condition_that_http_allows(server):
+    key = server.key()
+    tag = server.put(key, b"0123456789")["ETag"]
+    url = server.presign(key)
+    for text, status, data in (
+            ("items=0-1", 200, b"0123456789"), ("bytes=0-1,5-6", 200, b"0123456789"), ("bytes=5-2", 200, b"0123456789"),
+            ("bytes=x", 200, b"0123456789"), ("Bytes=0-3", 206, b"0123"), ("bytes=8-99999999999999999999", 206, b"89"),
+            ("bytes=-99999999999999999999", 206, b"0123456789")):
+        equal((text, *server.request("GET", url, headers={"Range": text})[::2]), (text, status, data))
+    equal(server.request("GET", url, headers={"Range": "bytes=99999999999999999999-"})[0], 416)
+    for name, value, status in (
+            ("If-Modified-Since", "yesterday", 200), ("If-Unmodified-Since", "yesterday", 200),
+            ("If-None-Match", f'"x", {tag}', 304), ("If-None-Match", f'W/{tag},"x"', 304), ("If-None-Match", '"x", "y"', 200),
+            ("If-None-Match", "*", 304), ("If-Match", f'"x", {tag}', 200), ("If-Match", '"x", "y"', 412)):
+        equal((name, value, server.request("GET", url, headers={name: value})[0]), (name, value, status))
+
+
 @check
 def reads_support_conditional_headers(server):
     key = server.key()

@@ -3,6 +3,8 @@
 use http::{HeaderMap, header};
 use utoipa::IntoParams;
 
+use crate::model::entity_tag;
+
 /// The header of a conditional request.
 #[derive(Debug, Clone, Default, IntoParams)]
 #[into_params(parameter_in = Header)]
@@ -19,13 +21,9 @@ impl IfNoneMatch {
         Self { entity_tags: fields.collect::<Vec<_>>().join(",") }
     }
 
-    /// Returns whether the list contains `etag`, which is given without quotes. Uses weak comparison, as the RFC requires. The
-    /// service's own tags contain neither commas nor quotes, so the list can be split at commas.
+    /// Returns whether the list contains `etag`, which is given without quotes.
     pub fn matches(&self, etag: &str) -> bool {
-        self.entity_tags.split(',').map(str::trim).any(|listed| {
-            let opaque = listed.strip_prefix("W/").unwrap_or(listed);
-            listed == "*" || opaque.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) == Some(etag)
-        })
+        entity_tag::is_listed(&self.entity_tags, etag)
     }
 }
 

@@ -24,6 +24,7 @@ use super::page_cache::ReadFrom;
 use super::storage::Storage;
 use super::storage_error::StorageError;
 use super::trailer::ObjectMetadata;
+use crate::model::entity_tag;
 use crate::model::plural::counted;
 
 /// S3's content type for objects that were uploaded without one.
@@ -190,7 +191,8 @@ impl Conditions {
     fn check(&self, metadata: &ObjectMetadata) -> S3Result<()> {
         let matches = |condition: &ETagCondition| match condition {
             ETagCondition::Any => true,
-            ETagCondition::ETag(tag) => tag.value() == metadata.etag,
+            // `s3s` parses a list as one tag, from the first quote to the last.
+            ETagCondition::ETag(tag) => entity_tag::is_listed(&format!("\"{}\"", tag.value()), &metadata.etag),
         };
         // HTTP dates have whole seconds, so the time is truncated as in `Last-Modified`.
         let stored_at = Timestamp::from(stored_at(metadata.stored_at_ms / 1000 * 1000));

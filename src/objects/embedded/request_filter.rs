@@ -9,11 +9,13 @@ use http_body_util::BodyExt as _;
 use hyper::Request;
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
+use s3s::dto::{Timestamp, TimestampFormat};
 use s3s::service::S3Service;
 use s3s::{Body, HttpError, HttpResponse, S3Error, S3Result, s3_error};
 use tokio::sync::oneshot;
 
 use super::body::{BoundedBody, UnreadBody};
+use crate::model::byte_range::ByteRange;
 
 /// S3's maximum lifetime of a presigned URL: a week, in seconds.
 const PRESIGNED_SECONDS_MAX: u32 = 7 * 24 * 60 * 60;
@@ -47,7 +49,10 @@ impl RequestFilter {
         }
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         let expects_continue = request.headers().contains_key(header::EXPECT);
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        if is_read && !head.headers.contains_key(header::AUTHORIZATION) {
+            normalize(&mut head.headers);
+        }
         let (body, unread) = BoundedBody::new(body, self.body_bytes_max, self.idle_timeout);
         let mut response = match self.check(&head) {
             Ok(()) => self.s3.call(Request::from_parts(head, Body::http_body(body))).await?,
@@ -122,6 +127,35 @@ impl RequestFilter {
         add(headers, header::ACCESS_CONTROL_ALLOW_HEADERS, "*");
         add(headers, header::ACCESS_CONTROL_MAX_AGE, CORS_MAX_AGE_SECONDS);
         response
+    }
+}
+
+/// Rewrites or removes headers of a read that HTTP allows and `s3s` rejects. Only for requests without signed headers.
+fn normalize(headers: &mut HeaderMap) {
+    let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+    let requested: Vec<_> = headers.get_all(header::RANGE).iter().map(text).collect();
+    headers.remove(header::RANGE);
+    // RFC 9110 (14.2): other units, several ranges and invalid ranges are ignored.
+    if let [Some(range)] = requested.as_slice()
+        && let Some(Ok(range)) = ByteRange::parse(range).map(|range| HeaderValue::try_from(range.to_string()))
+    {
+        headers.insert(header::RANGE, range);
+    }
+    for name in [header::IF_MODIFIED_SINCE, header::IF_UNMODIFIED_SINCE] {
+        // RFC 9110 (13.1.3): an invalid date is ignored.
+        let mut dates = headers.get_all(&name).iter().map(text);
+        let valid = |date: &str| Timestamp::parse(TimestampFormat::HttpDate, date).is_ok();
+        if !matches!((dates.next(), dates.next()), (Some(Some(date)), None) if valid(&date)) {
+            headers.remove(name);
+        }
+    }
+    for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
+        let fields: Vec<_> = headers.get_all(&name).iter().filter_map(text).collect();
+        if fields.len() > 1
+            && let Ok(list) = HeaderValue::try_from(fields.join(", "))
+        {
+            headers.insert(name, list);
+        }
     }
 }
 
