@@ -7,6 +7,7 @@ use super::error::Error;
 use super::transpose::transposed;
 use fast_image_resize as fir;
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 /// Samples in rows.
@@ -53,14 +54,20 @@ fn lanczos3_at(x: f64) -> f64 {
 /// A part of an image in pixels: left, top, width and height.
 pub(super) type Part = [f64; 4];
 
-/// Resizes `part` to `width × height`. Transparent pixels do not affect the colour of their neighbours.
+/// Resizes `part` to `size`. Transparent pixels do not affect the colour of their neighbours.
 pub(super) fn resample(source: Source<'_>, part: Part, size: (u32, u32), filter: fir::FilterType) -> Result<Vec<u8>, Error> {
     let part = within((source.width, source.height), part);
-    let resampled = match source.channels {
-        4 => weighted(source).and_then(|samples| unweighted(convolve(source, samples.into(), part, size, filter)?, size)),
-        _ => convolve(source, source.samples.into(), part, size, filter),
+    let resampled = if source.channels == 4 && !is_crop(part, size) {
+        weighted(source).and_then(|samples| unweighted(convolve(source, samples.into(), part, size, filter)?, size))
+    } else {
+        convolve(source, source.samples.into(), part, size, filter)
     };
     resampled.map_err(|error| Error::internal(format!("resizing: {error}")))
+}
+
+/// Returns whether the result consists of pixels of the source.
+fn is_crop([left, top, width, height]: Part, size: (u32, u32)) -> bool {
+    (width, height) == (f64::from(size.0), f64::from(size.1)) && left.fract() == 0.0 && top.fract() == 0.0
 }
 
 /// Minimum length of a part in samples: far smaller than any aspect ratio needs, and far larger than a rounding error.
@@ -108,36 +115,59 @@ fn convolve(
     filter: fir::FilterType,
 ) -> Result<Vec<u8>, Failure> {
     let samples_of = |pixels: u32| pixels as usize * source.channels;
-    let columns = convolve_columns(&samples, (samples_of(source.width), source.height), (top, part_height), height, filter)?;
+    let needed = within_reach(left, part_width, source.width, width);
+    let (first, columns) = (needed.start, needed.end - needed.start);
+    let all = Columns { samples: &samples, width: samples_of(source.width), height: source.height };
+    let resized = all.resized(samples_of(first)..samples_of(needed.end), (top, part_height), height, filter)?;
     drop(samples);
-    if (left, part_width) == (0.0, f64::from(width)) && source.width == width {
-        return Ok(columns);
+    if columns == width && part_width == f64::from(width) && left.fract() == 0.0 {
+        return Ok(resized);
     }
     // One row for all samples of one column: first those of the first channel.
-    let rows = transposed(&columns, (samples_of(source.width), height as usize));
-    drop(columns);
-    let resized = convolve_columns(&rows, (samples_of(height), source.width), (left, part_width), width, filter)?;
+    let rows = transposed(&resized, (samples_of(columns), height as usize));
+    drop(resized);
+    let all = Columns { samples: &rows, width: samples_of(height), height: columns };
+    let resized = all.resized(0..all.width, (left - f64::from(first), part_width), width, filter)?;
     drop(rows);
     Ok(transposed(&resized, (height as usize, samples_of(width))))
 }
 
-/// Resizes columns of `size` samples from the part (`start`, `length`) to `height`.
-fn convolve_columns(
-    samples: &[u8],
-    size: (usize, u32),
-    (start, length): (f64, f64),
+/// Returns the columns that the filter reads, which has at most three lobes on each side.
+fn within_reach(left: f64, part_width: f64, source_width: u32, width: u32) -> Range<u32> {
+    if part_width == f64::from(width) && left.fract() == 0.0 {
+        return left as u32..left as u32 + width;
+    }
+    let reach = 3.0 * (part_width / f64::from(width)).max(1.0) + 1.0;
+    let (first, end) = ((left - reach).floor(), (left + part_width + reach).ceil());
+    first.max(0.0) as u32..end.min(f64::from(source_width)) as u32
+}
+
+/// Columns of single samples.
+struct Columns<'a> {
+    samples: &'a [u8],
+    width: usize,
     height: u32,
-    filter: fir::FilterType,
-) -> Result<Vec<u8>, Failure> {
-    type Sample = fir::pixels::U8;
-    let width = u32::try_from(size.0)?;
-    let options = fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(filter)).use_alpha(false);
-    let options = options.crop(0.0, start, f64::from(width), length);
-    let from = fir::images::TypedImageRef::<Sample>::from_buffer(width, size.1, samples)?;
-    let mut resized = vec![0; size.0 * height as usize];
-    let mut to = fir::images::TypedImage::<Sample>::from_buffer(width, height, &mut resized)?;
-    fir::Resizer::new().resize_typed(&from, &mut to, &options)?;
-    Ok(resized)
+}
+
+impl Columns<'_> {
+    /// Resizes some columns from the part (`start`, `length`) to `height`.
+    fn resized(
+        &self,
+        columns: Range<usize>,
+        (start, length): (f64, f64),
+        height: u32,
+        filter: fir::FilterType,
+    ) -> Result<Vec<u8>, Failure> {
+        type Sample = fir::pixels::U8;
+        let (left, width) = (u32::try_from(columns.start)?, u32::try_from(columns.len())?);
+        let options = fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(filter)).use_alpha(false);
+        let options = options.crop(left.into(), start, width.into(), length);
+        let from = fir::images::TypedImageRef::<Sample>::from_buffer(u32::try_from(self.width)?, self.height, self.samples)?;
+        let mut resized = vec![0; columns.len() * height as usize];
+        let mut to = fir::images::TypedImage::<Sample>::from_buffer(width, height, &mut resized)?;
+        fir::Resizer::new().resize_typed(&from, &mut to, &options)?;
+        Ok(resized)
+    }
 }
 
 type Failure = Box<dyn std::error::Error>;
@@ -171,6 +201,40 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_crop_equals_that_of_the_whole_width() {
+        let (width, height) = (700, 9);
+        let samples: Vec<u8> = (0..width * height * 4u32).map(|at| (at * at / 7) as u8).collect();
+        for channels in 1..=4 {
+            let source = Source { width, height, channels, samples: &samples[..(width * height) as usize * channels] };
+            for (left, length, to) in
+                [(0.0, 700.0, 70), (301.5, 40.0, 10), (650.25, 49.75, 90), (300.0, 30.0, 30), (699.5, 0.5, 3)]
+            {
+                assert_reach_suffices(source, left, length, to);
+            }
+        }
+    }
+
+    /// Compares with a crop of columns that were resized before, which needs no reach.
+    fn assert_reach_suffices(source: Source<'_>, left: f64, length: f64, to: u32) {
+        let part = [left, 0.0, length, f64::from(source.height)];
+        let made = convolve(source, source.samples.into(), part, (to, source.height), lanczos3()).unwrap();
+        let samples_of = |pixels: u32| pixels as usize * source.channels;
+        let rows = transposed(source.samples, (samples_of(source.width), source.height as usize));
+        let all = Columns { samples: &rows, width: samples_of(source.height), height: source.width };
+        let resized = all.resized(0..all.width, (left, length), to, lanczos3()).unwrap();
+        assert_eq!(made, transposed(&resized, (source.height as usize, samples_of(to))), "{left} and {length} to {to}");
+    }
+
+    #[test]
+    fn a_cropped_pixel_keeps_its_colour_at_any_alpha() {
+        let pixels: Vec<u8> = (0..20 * 5u32).flat_map(|at| [(at * 2) as u8, (at * 3) as u8, 200, (at % 7) as u8]).collect();
+        let source = Source { width: 20, height: 5, channels: 4, samples: &pixels };
+        let made = resample(source, [3.0, 1.0, 4.0, 2.0], (4, 2), lanczos3()).unwrap();
+        let row = |y: usize| &pixels[(y * 20 + 3) * 4..(y * 20 + 7) * 4];
+        assert_eq!(made, [row(1), row(2)].concat());
     }
 
     #[test]

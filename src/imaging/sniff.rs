@@ -21,7 +21,7 @@ pub(super) fn read_header(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) 
     };
     limits.check_size(parsed.width, parsed.height)?;
     let (width, height) = orient::displayed((parsed.width, parsed.height), parsed.orientation);
-    // While an image with alpha is resized, a premultiplied copy of it exists as well.
+    // While an image with alpha is resized, a premultiplied copy of it exists as well; without alpha, two of the resized columns.
     let decoding = parsed.decoder_bytes.max(2 * parsed.image_bytes) + parsed.target.output_bytes;
     // Afterwards the file may be copied without its location metadata.
     let copying = if parsed.target.verify { bytes.len() as u64 + location::EXTRA_BYTES } else { 0 };

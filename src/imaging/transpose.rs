@@ -2,7 +2,7 @@
 
 const SIDE: usize = 16;
 
-/// Blocks are transposed in strips of so many columns, of which the rows that are written to stay in the cache.
+/// Blocks are transposed in strips of this many columns, so that the rows that are written stay in the cache.
 const STRIP: usize = 256;
 
 type Block = [[u8; SIDE]; SIDE];

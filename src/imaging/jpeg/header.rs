@@ -103,11 +103,11 @@ impl IccSegment {
     }
 }
 
-/// The shorter side of an image that is decoded at a reduced scale. Its last sample includes the padding of the last block, so
-/// it must be a small part of the image.
+/// Minimum of the shorter side after decoding at a reduced scale. The last row or column includes the padding of its blocks, so it
+/// must be a small part of the image.
 const MIN_SHORTER_SIDE: u64 = 16;
 
-/// Returns the decoding scale in eighths: the smallest that covers `min_longer_side`.
+/// Returns the decoding scale in eighths: the smallest that covers `min_longer_side` and [`MIN_SHORTER_SIDE`].
 fn scale(width: u32, height: u32, min_longer_side: u32) -> u8 {
     let (shorter, longer) = (u64::from(width.min(height)), u64::from(width.max(height)));
     let covers =

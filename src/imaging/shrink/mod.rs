@@ -45,7 +45,7 @@ pub(super) fn inspect(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
         return Err(refused("after scaling down, its shorter side would have fewer pixels than MIN_IMAGE_SIDE"));
     }
     if header.format != Format::Jpeg {
-        // The resampler's rows between its two passes.
+        // The resized columns.
         header.weight_bytes += u64::from(target.0) * u64::from(header.stored.1) * 4;
     }
     header.oversize = true;
