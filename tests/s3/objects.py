@@ -217,6 +217,8 @@ def presigned_urls_accept_every_range_and_condition_that_http_allows(server):
     equal(server.request("GET", url, headers={"Range": "bytes=99999999999999999999-"})[0], 416)
     for name, value, status in (
             ("If-Modified-Since", "yesterday", 200), ("If-Unmodified-Since", "yesterday", 200),
+            ("If-Modified-Since", "Friday, 31-Dec-49 00:00:00 GMT", 304), ("If-Modified-Since", "Sun Nov  6 08:49:37 1994", 200),
+            ("If-Unmodified-Since", "Sun Nov  6 08:49:37 1994", 412),
             ("If-None-Match", f'"x", {tag}', 304), ("If-None-Match", f'W/{tag},"x"', 304), ("If-None-Match", '"x", "y"', 200),
             ("If-None-Match", "*", 304), ("If-Match", f'"x", {tag}', 200), ("If-Match", '"x", "y"', 412)):
         equal((name, value, server.request("GET", url, headers={name: value})[0]), (name, value, status))

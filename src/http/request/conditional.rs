@@ -41,6 +41,7 @@ mod tests {
             (vec!["*"], true),
             (vec![], false),
             (vec!["\"a\""], false),
+            (vec!["\"x,*,y\""], false),
             (vec!["a-1"], false),
             (vec!["\"A-1\""], false),
             (vec!["w/\"a-1\""], false),

@@ -9,7 +9,6 @@ use http_body_util::BodyExt as _;
 use hyper::Request;
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
-use s3s::dto::{Timestamp, TimestampFormat};
 use s3s::service::S3Service;
 use s3s::{Body, HttpError, HttpResponse, S3Error, S3Result, s3_error};
 use tokio::sync::oneshot;
@@ -130,33 +129,34 @@ impl RequestFilter {
     }
 }
 
-/// Rewrites or removes headers of a read that HTTP allows and `s3s` rejects. Only for requests without signed headers.
+/// Rewrites or removes headers of a read that HTTP allows and `s3s` rejects. Only for requests without `Authorization`, which
+/// signs headers: presigned URLs usually sign `Host` alone.
 fn normalize(headers: &mut HeaderMap) {
-    let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
-    let requested: Vec<_> = headers.get_all(header::RANGE).iter().map(text).collect();
-    headers.remove(header::RANGE);
     // RFC 9110 (14.2): other units, several ranges and invalid ranges are ignored.
-    if let [Some(range)] = requested.as_slice()
-        && let Some(Ok(range)) = ByteRange::parse(range).map(|range| HeaderValue::try_from(range.to_string()))
-    {
-        headers.insert(header::RANGE, range);
-    }
+    rewrite(headers, &header::RANGE, |fields| ByteRange::parse(single(fields)?).map(|range| range.to_string()));
     for name in [header::IF_MODIFIED_SINCE, header::IF_UNMODIFIED_SINCE] {
-        // RFC 9110 (13.1.3): an invalid date is ignored.
-        let mut dates = headers.get_all(&name).iter().map(text);
-        let valid = |date: &str| Timestamp::parse(TimestampFormat::HttpDate, date).is_ok();
-        if !matches!((dates.next(), dates.next()), (Some(Some(date)), None) if valid(&date)) {
-            headers.remove(name);
-        }
+        // RFC 9110 (5.6.7, 13.1.3 and 13.1.4): there are three formats, and invalid dates are ignored.
+        rewrite(headers, &name, |fields| httpdate::parse_http_date(single(fields)?).ok().map(httpdate::fmt_http_date));
     }
     for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
-        let fields: Vec<_> = headers.get_all(&name).iter().filter_map(text).collect();
-        if fields.len() > 1
-            && let Ok(list) = HeaderValue::try_from(fields.join(", "))
-        {
-            headers.insert(name, list);
-        }
+        rewrite(headers, &name, |fields| Some(fields.join(", ")));
     }
+}
+
+/// Replaces all fields of this name by one, or removes them.
+fn rewrite(headers: &mut HeaderMap, name: &HeaderName, new: impl Fn(&[&str]) -> Option<String>) {
+    if !headers.contains_key(name) {
+        return;
+    }
+    let fields: Vec<_> = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default()).collect();
+    match new(&fields).and_then(|value| HeaderValue::try_from(value).ok()) {
+        Some(value) => drop(headers.insert(name, value)),
+        None => drop(headers.remove(name)),
+    }
+}
+
+fn single<'a>(fields: &[&'a str]) -> Option<&'a str> {
+    if let [field] = fields { Some(field) } else { None }
 }
 
 /// Rejects Signature Version 2: `s3s` does not check the date of such requests, so they could be replayed indefinitely.

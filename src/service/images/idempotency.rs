@@ -163,7 +163,7 @@ async fn replay(tx: &mut Tx, upload: &Upload, record: Record, fingerprint: &[u8]
     let Some(response) = record.response else { return Err(still_running(lease_left)) };
     let id = ImageId::from(record.subject);
     let Some(mut image) = store::images::find(tx, id).await? else {
-        // Purged. The service deletes nothing but deleted images.
+        // Purged.
         return Err(Error::Gone { id });
     };
     if image.taken_down.is_some() {
