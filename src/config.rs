@@ -94,8 +94,8 @@ pub struct Config {
     /// Memory for decoded images. Images that do not fit wait before they are decoded.
     #[arg(long, help_heading = "Memory and concurrency", env = "DECODE_MEMORY_BUDGET", default_value_t = Bytes(256 << 20))]
     pub decode_memory_budget: Bytes,
-    /// Memory for thumbnails and other files that are requested often. Files above 1/32 of it are not cached. 0 turns the cache
-    /// off.
+    /// Memory for thumbnails and other files that were requested recently. Files above 1/32 of it are not cached. Metadata and JSON
+    /// of images take up to 3/8 of it in addition. 0 turns the cache off.
     #[arg(long, help_heading = "Memory and concurrency", env = "CACHE_MEMORY", default_value_t = Bytes(64 << 20))]
     pub cache_memory: Bytes,
     /// Number of images that are decoded at the same time. 0 uses one per processor.

@@ -49,7 +49,7 @@ pub struct ObjectStoreConfig {
     pub public_endpoint_url: Option<String>,
     /// The limit for each operation, retries included.
     pub timeout: Duration,
-    /// Memory for objects that are requested often; 0 turns the cache off.
+    /// Memory for objects that were requested recently; 0 turns the cache off.
     pub cache_bytes: u64,
 }
 

@@ -38,7 +38,7 @@ pub struct UploadedImage<'a> {
     #[schema(example = "Image uploaded successfully")]
     pub message: &'static str,
     /// The image's id.
-    #[schema(value_type = String, format = Uuid)]
+    #[schema(value_type = String, format = Uuid, example = "019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17")]
     pub image_id: Text<ImageId>,
     /// The image.
     pub image: ImageView<'a>,

@@ -22,7 +22,7 @@ pub struct StatsView {
     #[schema(example = 2)]
     pub success: u64,
     /// Number of files that were rejected: not an image, damaged, or outside the limits. Requests do not count if they were
-    /// invalid in another way, failed for lack of resources, or were repeated.
+    /// too large as a whole, invalid in another way, failed for lack of resources, or were repeated.
     #[schema(example = 0)]
     pub failure: u64,
     /// Total time for decoding and thumbnails of all stored images.

@@ -28,7 +28,7 @@ use super::identity::authentication::UNRESTRICTED_PATHS;
             them through presigned URLs, public links and share links.\n\n\
             **Errors.** Every error response has the same body, `{\"error\", \"message\", \"details\"}`, and every response has an \
             `X-Request-Id` header. Unknown fields and unknown query parameters are rejected with 422, \
-            except on links that people share (`/i/…`, `/view/…`, `/c/…`, thumbnails), which accept any.\n\n\
+            except unknown query parameters of links that people share (`/i/…`, `/view/…`, `/c/…`, stored thumbnails).\n\n\
             **Authentication.** Public data needs no authentication. Otherwise send an access token, an e-mail address and password, or \
             an API key; behind a trusted gateway, `X-User-Id`. Invalid credentials return 401, even on public endpoints.\n\n\
             **Lists.** Lists are paged: leave out `page_token` for the first page, then send the `next_page_token` of the \
