@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use self::commands::{create_admin, doctor, migrate, set_password};
+pub use self::commands::{adopt, create_admin, doctor, migrate, set_password};
 use self::components::{Components, Purpose, build};
 use crate::caption;
 use crate::config::access::AuthMode;

@@ -1,5 +1,7 @@
 //! The command line. What each command does is in `app.rs`.
 
+mod adopt;
+
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::{BufRead, IsTerminal, Write};
@@ -9,6 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::adopt::Adopt;
 use crate::app;
 use crate::config::{Config, LogFormat, environment};
 use crate::http::openapi;
@@ -38,6 +41,8 @@ enum Command {
     Migrate(Box<Config>),
     /// Print the OpenAPI document.
     Openapi,
+    /// Make images of objects that are already in the storage. The objects do not change.
+    Adopt(Box<Adopt>),
     /// Compare the database with the bucket and report inconsistencies.
     Doctor(Box<Doctor>),
     /// Create an administrator. Prompts for the password, or reads it from standard input.
@@ -130,14 +135,15 @@ fn parse(arguments: &[OsString]) -> Cli {
 /// Settings that the commands other than `serve` use. They accept all others as well, because they share its environment.
 const SETTINGS_OF_COMMANDS: [&str; 6] =
     ["data-dir", "database-url", "database-connections", "database-timeout", "log-format", "log-level"];
-/// Further settings that `doctor` uses.
-const SETTINGS_OF_DOCTOR: [&str; 5] = ["s3-bucket", "s3-create-bucket", "s3-endpoint-url", "s3-embedded-port", "s3-timeout"];
+/// Further settings that `adopt` and `doctor` use.
+const SETTINGS_OF_STORAGE: [&str; 5] = ["s3-bucket", "s3-create-bucket", "s3-endpoint-url", "s3-embedded-port", "s3-timeout"];
 
 /// Makes `-h` of a command leave out the settings that it does not use. `--help` shows all that it accepts.
 fn shorten_help(definition: clap::Command) -> clap::Command {
-    ["migrate", "doctor", "create-admin", "set-password"].into_iter().fold(definition, |definition, name| {
+    ["adopt", "migrate", "doctor", "create-admin", "set-password"].into_iter().fold(definition, |definition, name| {
         let is_used = move |setting: &str| {
-            SETTINGS_OF_COMMANDS.contains(&setting) || name == "doctor" && SETTINGS_OF_DOCTOR.contains(&setting)
+            SETTINGS_OF_COMMANDS.contains(&setting)
+                || ["adopt", "doctor"].contains(&name) && SETTINGS_OF_STORAGE.contains(&setting)
         };
         let shorten = move |argument: clap::Arg| {
             let is_setting = argument.get_env().is_some();
@@ -173,6 +179,7 @@ async fn execute(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             print("the schema is up to date\n")?;
         }
         Command::Openapi => print(&yaml::to_yaml(&openapi::document())?)?,
+        Command::Adopt(arguments) => return adopt::run(*arguments).await,
         Command::Doctor(doctor) => {
             let config = doctor.config.validate()?;
             start_log(&config)?;

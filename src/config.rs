@@ -10,6 +10,7 @@ pub mod pictures;
 pub mod resizing;
 pub mod rules;
 pub mod units;
+pub mod uploads;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ use imports::ImportConfig;
 use pictures::PictureConfig;
 use resizing::ResizeConfig;
 use units::{Bytes, Heights, Seconds, read_host};
+use uploads::UploadConfig;
 
 use crate::http::HttpConfig;
 use crate::http::identity::gateway::{Gateway, host_name, is_local};
@@ -131,6 +133,8 @@ pub struct Config {
     /// Seconds for which caches may keep the file behind a public link. A cache that has the file does not notice a deletion.
     #[arg(long, help_heading = "Links and caching", env = "LINK_MAX_AGE", default_value_t = Seconds(31_536_000))]
     pub link_max_age: Seconds,
+    #[command(flatten)]
+    pub uploads: UploadConfig,
     #[command(flatten)]
     pub imports: ImportConfig,
     #[command(flatten)]
@@ -284,6 +288,7 @@ impl Config {
             delete_revokes_urls: self.delete_revokes_urls,
             longest_upload: self.longest_upload(),
             resizing: self.resizing.limits(),
+            adoption_sources: self.uploads.adopt_sources(&self.s3_bucket),
             imports: self.imports.limits(),
             captions: self.captions.limits(),
             jwt_secrets: self.access.jwt_secret.clone(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Error;
-use super::components::{Purpose, build, open_database};
+use super::components::{Components, Purpose, build, open_database};
 use crate::config::Config;
 use crate::data_dir::{self, DataDirError, UsedDatabase};
 use crate::fetch::SystemNetwork;
@@ -15,6 +15,7 @@ use crate::model::clock::Clock;
 use crate::service;
 use crate::service::identity::passwords::Password;
 use crate::service::identity::registration;
+use crate::service::images::bulk_adoption::{AdoptionEvent, BulkAdoption};
 use crate::service::maintenance::doctor::{Fix, Report};
 use crate::store::Db;
 
@@ -84,20 +85,47 @@ async fn open_for_accounts(config: Config, purpose: Purpose) -> Result<(Db, Opti
     }
 }
 
+/// Adopts all objects with a prefix as images of a user.
+///
+/// # Errors
+/// The database or the storage is unavailable, or was never used by a service, or the bucket cannot be listed.
+pub async fn adopt(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    adoption: &BulkAdoption,
+    report: impl FnMut(AdoptionEvent),
+) -> Result<(), Error> {
+    let components = open_existing(config, clock).await?;
+    let adopted = components.service.adopt_all(adoption, report).await;
+    components.close().await;
+    Ok(adopted?)
+}
+
 /// Compares the database with the bucket, and repairs what `fix` selects.
 ///
 /// # Errors
 /// The database or the storage is unavailable, or was never used by a service.
 pub async fn doctor(config: Config, clock: Arc<dyn Clock>, fix: Fix) -> Result<Report, Error> {
+    let components = open_existing(config, clock).await?;
+    let report = components.service.examine(fix).await;
+    components.close().await;
+    Ok(report?)
+}
+
+/// Opens the database and the storage of a service that has run before.
+async fn open_existing(config: Config, clock: Arc<dyn Clock>) -> Result<Components, Error> {
     let config = config.validate()?;
     if let Some(missing) = config.state_files().into_iter().find(|path| !path.exists()) {
         return Err(Error::MissingData(missing));
     }
-    let components = build(&config, clock, Arc::new(SystemNetwork::default()), Purpose::Examine).await?;
-    let report = components.service.examine(fix).await;
-    components.service.finish().await;
-    if let Some(embedded) = components.embedded {
-        embedded.shutdown(Duration::from_secs(5)).await;
+    build(&config, clock, Arc::new(SystemNetwork::default()), Purpose::Examine).await
+}
+
+impl Components {
+    async fn close(self) {
+        self.service.finish().await;
+        if let Some(embedded) = self.embedded {
+            embedded.shutdown(Duration::from_secs(5)).await;
+        }
     }
-    Ok(report?)
 }

@@ -69,7 +69,11 @@ pub(super) async fn build(
     let fetcher = Fetcher::new(config.imports.fetch(), network);
     let captions = match purpose {
         Purpose::Serve => open_captions(config).await?,
-        Purpose::Prepare | Purpose::Examine => Captions::Off,
+        // A running service creates the captions that are requested here.
+        Purpose::Prepare | Purpose::Examine => match config.captions.setup() {
+            CaptionSetup::Off => Captions::Off,
+            CaptionSetup::Elsewhere | CaptionSetup::On { .. } => Captions::Elsewhere,
+        },
     };
     let service = Arc::new(Service::new(db, objects?, fetcher, captions, clock, config.limits(), metrics));
     Ok(Components { service, embedded, _data_dir: data_dir })

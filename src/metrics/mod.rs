@@ -24,7 +24,7 @@ pub struct Metrics {
     request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
     pub requests_in_flight: Gauge,
     callers: Family<CallerLabels, Counter>,
-    uploads: Family<ResultLabels, Counter>,
+    uploads: Family<UploadLabels, Counter>,
     stage_seconds: Family<StageLabels, Histogram, fn() -> Histogram>,
     variants: Family<ResultLabels, Counter>,
     variant_seconds: Histogram,
@@ -74,6 +74,12 @@ struct RouteLabels {
 struct CallerLabels {
     class: &'static str,
     proof: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UploadLabels {
+    method: &'static str,
+    result: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -158,7 +164,11 @@ impl Metrics {
             "Accepted requests, by rate limit class and by how the caller authenticated",
             self.callers.clone(),
         );
-        registry.register("uploads", "Uploads by result: stored, replayed, or the reason for the refusal", self.uploads.clone());
+        registry.register(
+            "uploads",
+            "Uploads by method and result: stored, replayed, or the reason for the refusal",
+            self.uploads.clone(),
+        );
         registry.register_with_unit(
             "upload_stage_duration",
             "Duration of each stage of an upload, including waiting",
@@ -243,8 +253,8 @@ impl Metrics {
         self.callers.get_or_create(&CallerLabels { class, proof }).inc();
     }
 
-    pub fn count_upload(&self, result: &'static str) {
-        self.uploads.get_or_create(&ResultLabels { result }).inc();
+    pub fn count_upload(&self, method: &'static str, result: &'static str) {
+        self.uploads.get_or_create(&UploadLabels { method, result }).inc();
     }
 
     pub fn observe_stage(&self, stage: &'static str, duration: Duration) {

@@ -74,17 +74,20 @@ pub enum Scope {
     Read,
     /// Uploads and imports images, and changes, deletes, restores and shares those of its account.
     Upload,
+    /// Adopts objects that are already in the storage as images of its account.
+    Adopt,
     /// Administrative requests, if its account is an administrator.
     Admin,
 }
 
 impl Scope {
-    pub const ALL: [Self; 3] = [Self::Read, Self::Upload, Self::Admin];
+    pub const ALL: [Self; 4] = [Self::Read, Self::Upload, Self::Adopt, Self::Admin];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Upload => "upload",
+            Self::Adopt => "adopt",
             Self::Admin => "admin",
         }
     }
@@ -93,7 +96,7 @@ impl Scope {
     /// The rule, in words for the client.
     pub fn parse(name: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|scope| scope.name() == name);
-        known.ok_or_else(|| "must be read, upload or admin".to_owned())
+        known.ok_or_else(|| "must be read, upload, adopt or admin".to_owned())
     }
 }
 

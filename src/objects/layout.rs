@@ -57,6 +57,20 @@ pub fn key(id: ImageId, name: &str) -> String {
     format!("{:02x}/{id}/{name}", id.spread())
 }
 
+/// What the keys of objects that are not images yet start with: `incoming/<id>/…` for those of the service. Operators may put other
+/// objects there, to be adopted.
+pub const INCOMING: &str = "incoming/";
+
+/// Returns whether only the service writes this key.
+pub fn is_own(key: &str) -> bool {
+    let id = key.strip_prefix(INCOMING).and_then(|rest| rest.split_once('/'));
+    parse(key).is_some() || id.is_some_and(|(id, _)| is_uuid_v7(id))
+}
+
+fn is_uuid_v7(text: &str) -> bool {
+    ImageId::parse(text).is_some_and(|id| id.uuid().get_version_num() == 7)
+}
+
 /// Parses a key into the image's id and the object's name; `None` if the key does not follow this layout.
 pub fn parse(key_text: &str) -> Option<(ImageId, &str)> {
     let (_, rest) = key_text.split_once('/')?;
@@ -69,6 +83,17 @@ pub fn parse(key_text: &str) -> Option<(ImageId, &str)> {
 mod tests {
     use super::*;
     use crate::model::clock::SystemClock;
+
+    #[test]
+    fn keys_that_only_the_service_writes() {
+        let id = ImageId::new(&SystemClock);
+        for own in [key(id, ORIGINAL), format!("incoming/{id}/0-a"), format!("incoming/{id}/")] {
+            assert!(is_own(&own), "{own}");
+        }
+        for other in ["incoming/a.jpg", "incoming/6fa459ea-ee8a-4ca4-894e-db77e160355e/a.jpg", &format!("incoming/{id}"), "a"] {
+            assert!(!is_own(other), "{other}");
+        }
+    }
 
     #[test]
     fn only_keys_of_this_layout_are_parsed() {

@@ -1,6 +1,7 @@
 //! The object storage adapter: a client of the S3 API for AWS, other S3 servers and the embedded one.
 //!
-//! Objects are written, read and deleted only by keys that the database has; only `doctor` lists them.
+//! Objects are written, read and deleted only by keys that the database has; only `doctor` lists them. Objects that are adopted
+//! (`source_object.rs`) are only read.
 
 mod bucket;
 mod cache;
@@ -11,6 +12,7 @@ pub mod error;
 mod error_chain;
 pub mod layout;
 pub mod presign;
+pub mod source_object;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -96,6 +98,7 @@ pub struct ListedObject {
     pub key: String,
     pub size_bytes: u64,
     pub modified_at: chrono::DateTime<chrono::Utc>,
+    pub etag: Option<String>,
 }
 
 impl ObjectStore {
@@ -265,13 +268,6 @@ impl ObjectStore {
     pub async fn list(&self, after: Option<&str>) -> Result<Vec<ListedObject>, Error> {
         let request = self.client.list_objects_v2().bucket(&self.bucket).set_start_after(after.map(str::to_owned));
         let page = request.send().await.map_err(|error| self.sdk_error("list objects", self.timeout, error))?;
-        let listed = |object: &aws_sdk_s3::types::Object| {
-            Some(ListedObject {
-                key: object.key()?.to_owned(),
-                size_bytes: u64::try_from(object.size().unwrap_or_default()).unwrap_or_default(),
-                modified_at: chrono::DateTime::from_timestamp(object.last_modified()?.secs(), 0)?,
-            })
-        };
         Ok(page.contents().iter().filter_map(listed).collect())
     }
 
@@ -283,6 +279,11 @@ impl ObjectStore {
         Ok(Signer::new(&self.public_address, self.credentials.current().await?))
     }
 
+    /// The service's own bucket.
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
     fn sdk_error<E>(&self, operation: &'static str, timeout: Duration, error: SdkError<E, HttpResponse>) -> Error
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -292,6 +293,15 @@ impl ObjectStore {
             _ => Error::from_sdk(operation, timeout, &self.endpoint, error),
         }
     }
+}
+
+fn listed(object: &aws_sdk_s3::types::Object) -> Option<ListedObject> {
+    Some(ListedObject {
+        key: object.key()?.to_owned(),
+        size_bytes: u64::try_from(object.size().unwrap_or_default()).unwrap_or_default(),
+        modified_at: chrono::DateTime::from_timestamp(object.last_modified()?.secs(), 0)?,
+        etag: object.e_tag().map(str::to_owned),
+    })
 }
 
 /// The lowest transfer rate that does not time out.

@@ -106,6 +106,7 @@ pub struct Limits {
     pub delete_revokes_urls: bool,
     /// The longest an upload can take: the sum of the time limits of its steps.
     pub longest_upload: Duration,
+    pub adoption_sources: images::adoption_sources::AdoptionSources,
     pub imports: jobs::import_queue::ImportLimits,
     pub captions: jobs::caption_queue::CaptionLimits,
     /// Secrets for access tokens. The first signs, all verify. If empty, the database keeps a generated one.
@@ -187,6 +188,11 @@ impl Service {
 
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// The bucket of all objects.
+    pub fn bucket(&self) -> &str {
+        self.objects.bucket()
     }
 
     pub fn clock(&self) -> &Arc<dyn Clock> {

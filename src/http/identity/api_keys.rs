@@ -180,7 +180,7 @@ fn read_lifetime(value: Value) -> Result<Duration, String> {
 }
 
 fn read_scopes(value: Value) -> Result<BTreeSet<Scope>, String> {
-    let rule = || "must be a list of read, upload and admin, or null".to_owned();
+    let rule = || "must be a list of read, upload, adopt and admin, or null".to_owned();
     let Value::Array(values) = value else { return Err(rule()) };
     let scope = |value: Value| value.as_str().and_then(|name| Scope::parse(name).ok()).ok_or_else(rule);
     if values.len() > Scope::ALL.len() { Err(rule()) } else { values.into_iter().map(scope).collect() }

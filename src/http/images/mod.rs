@@ -171,7 +171,7 @@ pub async fn update_image(
     image_response(&image, Some(&links))
 }
 
-fn text_or_null(value: Value) -> Result<String, String> {
+pub(super) fn text_or_null(value: Value) -> Result<String, String> {
     match value {
         Value::String(text) => Ok(text),
         Value::Null => Ok(String::new()),

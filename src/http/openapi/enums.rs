@@ -55,7 +55,7 @@ string_enums! {
         ["contain", "cover"];
     ApiKeyScopeSchema as "ApiKeyScope",
         "What an API key permits. No scope includes another. `read`: read everything that the account can see. `upload`: upload, import, update, \
-         delete, restore and share its images. `admin`: perform administrative operations, if the account is an administrator. A key \
+         delete, restore and share its images. `adopt`: adopt objects that are already in the storage as its images. `admin`: perform administrative operations, if the account is an administrator. A key \
          without `read` gets 403 on reads, even of public data.",
         Scope::ALL.map(Scope::name);
     CaptionServiceSchema as "CaptionService",

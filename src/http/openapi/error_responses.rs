@@ -73,6 +73,8 @@ error_responses! {
         "Sorry, the link is expired." {};
     NotFound "404" [NotFound] "The resource does not exist, was deleted, or is not visible to the caller.",
         "There is no such image." {};
+    NoSuchObject "404" [NotFound] "The object to adopt does not exist, or the service may not read it.",
+        "There is no such object, or the service may not read it." {};
     RequestTimeout "408" [RequestTimeout] "The request body did not arrive in time.",
         "The request body did not arrive in time." {};
     Conflict "409" [Conflict] "The current state of the resource does not allow this operation; `message` says why.",
@@ -89,7 +91,7 @@ error_responses! {
         "The request body is larger than the limit of 10551296 bytes." {};
     UnsupportedMediaType "415" [UnsupportedMediaType] "The request body has a media type or an encoding that this operation does not accept.",
         "The request body must be application/json." {};
-    UnsupportedImage "415" [UnsupportedMediaType] "The file is not a JPEG, PNG, GIF or WebP image, or the request body is not `multipart/form-data`.",
+    UnsupportedImage "415" [UnsupportedMediaType] "The file is not a JPEG, PNG, GIF or WebP image, or the request body is neither `multipart/form-data` nor JSON.",
         "The file is not a JPEG, PNG, GIF or WebP image, whatever its name or declared type." {};
     RangeNotSatisfiable "416" [RangeNotSatisfiable] "The requested range lies outside the file.",
         "The requested Range is outside the file, which has 829440 bytes." {}, CONTENT_RANGE;

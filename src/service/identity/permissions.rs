@@ -128,19 +128,41 @@ impl Service {
     /// # Errors
     /// The caller is not authenticated although it must be, or may not upload.
     pub fn require_uploader(&self, caller: &Caller) -> Result<(), Error> {
-        match caller.authenticated_user() {
-            Some(user) => require_scope(user, Scope::Upload),
-            // Behind a gateway `user_id` is as trustworthy as a caller: the gateway guarantees both.
-            None if *caller == Caller::Gateway => Ok(()),
-            None => Err(Error::Unauthenticated),
-        }
+        require_user_or_gateway(caller, Scope::Upload)
+    }
+
+    /// Checks that a caller may adopt objects at all, before the body of the request is read.
+    ///
+    /// # Errors
+    /// As for [`Service::require_uploader`].
+    pub fn require_adopter(&self, caller: &Caller) -> Result<(), Error> {
+        require_user_or_gateway(caller, Scope::Adopt)
+    }
+
+    /// Checks that a caller may adopt objects for this user.
+    pub(in crate::service) fn require_adopter_for(&self, caller: &Caller, user: &UserId) -> Result<(), Error> {
+        self.require_adopter(caller)?;
+        require_same_user(caller, user)
     }
 
     /// Checks that a caller may upload and import for this user.
     pub(in crate::service) fn require_uploader_for(&self, caller: &Caller, user: &UserId) -> Result<(), Error> {
         self.require_uploader(caller)?;
-        if caller.user().is_some_and(|caller| caller != user) { Err(Error::OtherUser) } else { Ok(()) }
+        require_same_user(caller, user)
     }
+}
+
+fn require_user_or_gateway(caller: &Caller, scope: Scope) -> Result<(), Error> {
+    match caller.authenticated_user() {
+        Some(user) => require_scope(user, scope),
+        // Behind a gateway `user_id` is as trustworthy as a caller: the gateway guarantees both.
+        None if *caller == Caller::Gateway => Ok(()),
+        None => Err(Error::Unauthenticated),
+    }
+}
+
+fn require_same_user(caller: &Caller, user: &UserId) -> Result<(), Error> {
+    if caller.user().is_some_and(|caller| caller != user) { Err(Error::OtherUser) } else { Ok(()) }
 }
 
 /// Checks that an image belongs to the caller. Callers who may not see it learn nothing of its existence.

@@ -12,7 +12,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::idempotency_key::IdempotencyKey;
-use super::upload_request::Upload;
+use super::upload_request::{Origin, Upload};
 use crate::model::caller::UserId;
 use crate::model::id::ImageId;
 use crate::model::image::{Image, Visibility};
@@ -188,12 +188,13 @@ fn still_running(lease_left: Duration) -> Error {
     Error::StillRunning { retry_after: Duration::from_secs(seconds.max(1)) }
 }
 
-/// Hashes everything that the client sent.
+/// Hashes everything that the client sent: the file, or the address of the object to adopt.
 async fn fingerprint(upload: &Upload) -> Result<Vec<u8>, Error> {
     let upload = upload.clone();
     let hash = move || {
+        let object = if let Origin::Object(object) = &upload.origin { Some(&object.address) } else { None };
         let mut parts = vec![
-            &*upload.bytes,
+            if object.is_some() { b"\0object" } else { &*upload.bytes },
             upload.file_name.as_deref().unwrap_or_default().as_bytes(),
             upload.title.as_ref().map_or("", Title::as_str).as_bytes(),
             upload.description.as_ref().map_or("", Description::as_str).as_bytes(),
@@ -205,6 +206,7 @@ async fn fingerprint(upload: &Upload) -> Result<Vec<u8>, Error> {
         if upload.keep_location {
             parts.push(b"\0keep_location");
         }
+        parts.extend(object.iter().flat_map(|object| [object.bucket.as_bytes(), object.key.as_bytes()]));
         parts.extend(upload.tags.iter().map(|tag| tag.as_str().as_bytes()));
         fingerprint_of(&parts)
     };

@@ -1,5 +1,8 @@
 //! Stored images: find, list, change, delete, restore.
 
+pub mod adoption;
+pub mod adoption_sources;
+pub mod bulk_adoption;
 pub mod idempotency;
 pub mod idempotency_key;
 pub mod listing;

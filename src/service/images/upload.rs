@@ -8,7 +8,7 @@ use futures::future::try_join_all;
 use tokio::sync::oneshot;
 
 use super::idempotency::Claim;
-use super::upload_request::{Origin, Upload, Uploaded};
+use super::upload_request::{Origin, Upload, UploadMethod, Uploaded};
 use crate::imaging::{self, Header, Processed};
 use crate::model::caller::Caller;
 use crate::model::caption::Caption;
@@ -39,14 +39,26 @@ impl Service {
     /// no image is listed.
     pub async fn upload(self: &Arc<Self>, caller: &Caller, admitted: Admitted, upload: Upload) -> Result<Uploaded, Error> {
         self.require_uploader_for(caller, &upload.user_id)?;
+        self.store_upload(admitted, upload).await
+    }
+
+    /// As [`Service::upload`], for a caller that was checked.
+    ///
+    /// # Errors
+    /// As for [`Service::upload`].
+    pub(in crate::service) async fn store_upload(
+        self: &Arc<Self>,
+        admitted: Admitted,
+        upload: Upload,
+    ) -> Result<Uploaded, Error> {
         self.tally_stage(upload.visibility, "admission", admitted.waited);
-        let service = Arc::clone(self);
+        let (service, method) = (Arc::clone(self), upload.method());
         let (answer, answered) = oneshot::channel();
         let task = self.tasks.spawn(async move {
             let result = service.run_upload(upload, &admitted.turn).await;
             drop(admitted);
             if let Err(Err(error)) = answer.send(result) {
-                service.note_unanswered(&error);
+                service.note_unanswered(method, &error);
             }
         });
         match answered.await {
@@ -56,8 +68,8 @@ impl Service {
     }
 
     /// Counts and logs a failure that no request reports, because the client has disconnected.
-    fn note_unanswered(&self, error: &Error) {
-        self.count_refusal(error);
+    fn note_unanswered(&self, method: UploadMethod, error: &Error) {
+        self.count_refusal(method, error);
         tracing::warn!("an upload failed after its client had disconnected: {}", chain(error));
     }
 
@@ -66,12 +78,13 @@ impl Service {
         let mut signer = self.signer().await?;
         let features = self.features_of(&upload.user_id).await?;
         let id = match &upload.origin {
-            Origin::Request(_) => ImageId::new(&*self.clock),
+            Origin::Form(_) | Origin::Object(_) => ImageId::new(&*self.clock),
             Origin::Import(claim) => claim.image_id,
         };
+        let method = upload.method().name();
         let image = match self.claim_key(&upload, id).await? {
             Claim::Replay(image) => {
-                self.metrics.count_upload("replayed");
+                self.metrics.count_upload(method, "replayed");
                 *image
             }
             Claim::Run => {
@@ -83,7 +96,7 @@ impl Service {
                     self.release_key(&upload, id).await;
                 }
                 let image = stored?;
-                self.metrics.count_upload("stored");
+                self.metrics.count_upload(method, "stored");
                 image
             }
         };
@@ -184,6 +197,13 @@ impl Service {
         Ok(image)
     }
 
+    /// Checks a file as its upload would, without storing anything.
+    pub(in crate::service) async fn check_upload(&self, mut upload: Upload, turn: &Turn) -> Result<(), Error> {
+        let header = self.inspect(&upload.bytes)?;
+        let header = if header.oversize { self.shrink(&mut upload, turn, &header).await?.header } else { header };
+        self.decode(&upload, turn, header).await.map(drop)
+    }
+
     /// Decodes on a separate thread, within the memory budget.
     async fn decode(&self, upload: &Upload, turn: &Turn, header: Header) -> Result<Processed, Error> {
         let (started, bytes) = (Instant::now(), upload.bytes.clone());
@@ -234,13 +254,15 @@ impl Service {
             return Err(Error::internal("the upload took too long, and the cleanup has claimed its objects"));
         }
         match &upload.origin {
-            Origin::Request(_) => self.complete_key(&mut tx, upload, image).await?,
+            Origin::Form(_) | Origin::Object(_) => self.complete_key(&mut tx, upload, image).await?,
             Origin::Import(claim) => self.complete_import(&mut tx, *claim).await?,
         }
         reserve_quota_for_upload(&mut tx, &image.user_id, image.file_size).await?;
         store::images::insert(&mut tx, image).await?;
-        if let Origin::Import(_) = upload.origin {
-            store::images::mark_imported(&mut tx, image.id).await?;
+        match &upload.origin {
+            Origin::Form(_) => {}
+            Origin::Object(object) => self.complete_adoption(&mut tx, object, image).await?,
+            Origin::Import(_) => store::images::mark_imported(&mut tx, image.id).await?,
         }
         store::images::tags::insert(&mut tx, image).await?;
         self.enqueue_first_caption(&mut tx, image).await?;

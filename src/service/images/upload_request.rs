@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 
+use super::adoption_sources::ObjectAddress;
 use super::idempotency_key::IdempotencyKey;
 use super::presigned_urls::Links;
 use crate::model::caller::UserId;
+use crate::model::id::ImageId;
 use crate::model::image::{Image, Visibility};
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
@@ -29,17 +31,57 @@ pub struct Upload {
 /// Where a file comes from, and so which row is completed in the transaction that stores the image.
 #[derive(Debug, Clone)]
 pub enum Origin {
-    /// A request, perhaps with an idempotency key.
-    Request(Option<IdempotencyKey>),
+    /// A form, perhaps with an idempotency key.
+    Form(Option<IdempotencyKey>),
+    /// An object that is already in the storage.
+    Object(Box<AdoptedObject>),
     /// An item of an import job.
     Import(import_queue::Claim),
+}
+
+/// An object from which an image is made.
+#[derive(Debug, Clone)]
+pub struct AdoptedObject {
+    pub address: ObjectAddress,
+    /// Identifies the object and its contents, if the storage has entity tags.
+    pub fingerprint: Option<Vec<u8>>,
+    /// The deleted image that was made of it before.
+    pub replaced: Option<ImageId>,
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+/// How a file is uploaded, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UploadMethod {
+    Form,
+    Adoption,
+    Import,
+}
+
+impl UploadMethod {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Form => "form",
+            Self::Adoption => "adoption",
+            Self::Import => "import",
+        }
+    }
 }
 
 impl Upload {
     pub(in crate::service) fn idempotency_key(&self) -> Option<&IdempotencyKey> {
         match &self.origin {
-            Origin::Request(key) => key.as_ref(),
+            Origin::Form(key) => key.as_ref(),
+            Origin::Object(object) => object.idempotency_key.as_ref(),
             Origin::Import(_) => None,
+        }
+    }
+
+    pub(in crate::service) fn method(&self) -> UploadMethod {
+        match self.origin {
+            Origin::Form(_) => UploadMethod::Form,
+            Origin::Object(_) => UploadMethod::Adoption,
+            Origin::Import(_) => UploadMethod::Import,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::service::Service;
 use crate::service::admission::Admitted;
 use crate::service::admission::fair_queue::{Class, Turn, TurnKey};
 use crate::service::error::{Error, chain};
-use crate::service::images::upload_request::{Origin, Upload};
+use crate::service::images::upload_request::{Origin, Upload, UploadMethod};
 use crate::store::jobs::import_queue::Claim;
 
 impl Service {
@@ -31,7 +31,7 @@ impl Service {
         match self.upload(&caller, admitted, upload).await {
             Ok(_) => Ok(()),
             Err(error) => {
-                self.count_refusal(&error);
+                self.count_refusal(UploadMethod::Import, &error);
                 Err(failure_of_upload(error, content_type.as_deref()))
             }
         }

@@ -14,6 +14,7 @@ use crate::model::image::{Format, Visibility};
 use crate::service::Service;
 use crate::service::error::Error;
 use crate::service::identity::permissions;
+use crate::service::images::upload_request::UploadMethod;
 use crate::store;
 
 /// Statistics of processing.
@@ -170,8 +171,8 @@ impl Service {
 
     /// Counts an upload that was not stored. A processing failure is a file that was refused because of its format, size or
     /// damage, not an invalid or throttled request or an outage.
-    pub fn count_refusal(&self, error: &Error) {
-        self.metrics.count_upload(error.name());
+    pub fn count_refusal(&self, method: UploadMethod, error: &Error) {
+        self.metrics.count_upload(method.name(), error.name());
         if matches!(error, Error::InvalidFile { .. } | Error::UnsupportedFormat { .. }) {
             self.tally.add(CounterKind::Failed, error.name(), 1);
         }

@@ -1,5 +1,6 @@
 //! The `images` table: one row per image. Deleted images keep their row until they are purged.
 
+pub mod adopted_objects;
 pub mod cache;
 pub mod counters;
 pub mod idempotency;

@@ -75,7 +75,7 @@ async fn help_lists_every_command_and_every_setting() {
     let home = Home::embedded();
     let help = home.run(&["--help"], &[]).await;
     assert!(help.status.success());
-    for command in ["serve", "migrate", "openapi", "doctor", "healthcheck"] {
+    for command in ["serve", "adopt", "migrate", "openapi", "doctor", "healthcheck"] {
         assert!(help.output.contains(&format!("\n  {command} ")), "{}", help.output);
     }
     let help = home.run(&["serve", "--help"], &[]).await;
@@ -98,12 +98,12 @@ async fn help_lists_every_command_and_every_setting() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_short_help_of_a_command_lists_only_the_settings_that_it_uses() {
     let home = Home::embedded();
-    for command in ["migrate", "doctor", "create-admin", "set-password"] {
+    for command in ["adopt", "migrate", "doctor", "create-admin", "set-password"] {
         let help = async |flag| home.run(&[command, flag], &[]).await.output;
         let (short, long) = (help("-h").await, help("--help").await);
         let settings = ["--data-dir", "--database-url", "--log-level"];
         assert!(settings.iter().all(|setting| short.contains(setting)), "{command}: {short}");
-        assert_eq!(short.contains("--s3-endpoint-url"), command == "doctor", "{command}: {short}");
+        assert_eq!(short.contains("--s3-endpoint-url"), ["adopt", "doctor"].contains(&command), "{command}: {short}");
         for setting in ["--port", "--max-file-size", "--s3-public-endpoint-url"] {
             assert!(!short.contains(&format!("{setting} ")) && long.contains(&format!("{setting} ")), "{command}: {short}");
         }

@@ -19,7 +19,7 @@ fn packet() -> String {
     )
 }
 
-fn located_jpeg(seed: u64) -> Vec<u8> {
+pub(super) fn located_jpeg(seed: u64) -> Vec<u8> {
     let body = [b"http://ns.adobe.com/xap/1.0/\0", packet().as_bytes()].concat();
     let length = u16::try_from(body.len() + 2).expect("a short segment").to_be_bytes();
     let mut file = jpeg(300, 200, seed);

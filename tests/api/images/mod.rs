@@ -1,5 +1,7 @@
 //! Tests of images: upload, lists, thumbnails, resized images and the trash.
 
+mod adoption;
+mod adoption_races;
 mod cached_files;
 mod cached_metadata;
 mod cached_races;

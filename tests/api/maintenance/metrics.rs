@@ -67,13 +67,13 @@ async fn metrics_count_requests_uploads_stages_budgets_connections_and_intents()
         ("http_requests_total{method=\"GET\",route=\"/images/{image_id}\",status=\"404\"}", 1.0),
         ("http_request_duration_seconds_count{method=\"POST\",route=\"/images\"}", 7.0),
         ("http_requests_in_flight", 1.0),
-        ("uploads_total{result=\"stored\"}", 1.0),
-        ("uploads_total{result=\"replayed\"}", 1.0),
-        ("uploads_total{result=\"unsupported_format\"}", 1.0),
-        ("uploads_total{result=\"invalid\"}", 1.0),
-        ("uploads_total{result=\"invalid_file\"}", 1.0),
-        ("uploads_total{result=\"too_large\"}", 1.0),
-        ("uploads_total{result=\"malformed\"}", 1.0),
+        ("uploads_total{method=\"form\",result=\"stored\"}", 1.0),
+        ("uploads_total{method=\"form\",result=\"replayed\"}", 1.0),
+        ("uploads_total{method=\"form\",result=\"unsupported_format\"}", 1.0),
+        ("uploads_total{method=\"form\",result=\"invalid\"}", 1.0),
+        ("uploads_total{method=\"form\",result=\"invalid_file\"}", 1.0),
+        ("uploads_total{method=\"form\",result=\"too_large\"}", 1.0),
+        ("uploads_total{method=\"form\",result=\"malformed\"}", 1.0),
         ("upload_stage_duration_seconds_count{stage=\"decode\"}", 1.0),
         ("upload_stage_duration_seconds_count{stage=\"thumbnails\"}", 1.0),
         ("upload_stage_duration_seconds_count{stage=\"intent\"}", 1.0),
@@ -115,7 +115,7 @@ async fn an_upload_that_fails_after_its_client_disconnected_is_counted_and_logge
     }
     drop(raw);
     let started = Instant::now();
-    let counted = "image_service_uploads_total{result=\"unavailable\"} 1\n";
+    let counted = "image_service_uploads_total{method=\"form\",result=\"unavailable\"} 1\n";
     while !client.get("/metrics").await.text().contains(counted) || !process.log().contains("client had disconnected") {
         assert!(started.elapsed() < HANG_TIMEOUT, "the failure is not counted and logged");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -142,9 +142,10 @@ async fn clients_cannot_create_metric_labels() {
         assert!(raw.read_answer().await.head.starts_with("HTTP/1.1 405 "));
     }
     let metrics = client.get("/metrics").await;
+    let requests: String = metrics.text().lines().filter(|line| line.starts_with("image_service_http_requests_total{")).collect();
     let values = |label: &str| -> BTreeSet<String> {
         let label = format!("{label}=\"");
-        let values = metrics.text().split(&label).skip(1).filter_map(|rest| rest.split('"').next());
+        let values = requests.split(&label).skip(1).filter_map(|rest| rest.split('"').next());
         values.map(str::to_owned).collect()
     };
     let methods = values("method");

@@ -55,7 +55,7 @@ async fn a_503_for_lack_of_memory_reaches_a_client_that_is_still_sending() {
     answer.assert(503, "ServiceUnavailable");
     assert!(answer.head.to_lowercase().contains("\r\nretry-after: "), "{answer:?}");
     let overloaded = client.get("/metrics").await;
-    assert_eq!(sample_value(&overloaded, "image_service_uploads_total{result=\"overloaded\"}"), 1.0);
+    assert_eq!(sample_value(&overloaded, "image_service_uploads_total{method=\"form\",result=\"overloaded\"}"), 1.0);
     // When the other client disconnects, its memory is available again.
     holder.abort();
     let started = Instant::now();

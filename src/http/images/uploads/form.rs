@@ -1,27 +1,21 @@
-//! Uploads: a `multipart/form-data` request, read within its limits, with its parts in any order.
+//! An upload as a form: a `multipart/form-data` request, read within its limits, with its parts in any order.
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::views::{ImageView, Text};
 use crate::http::AppState;
 use crate::http::error::{ApiError, Failure};
-use crate::http::openapi::error_responses::{Gone, IdempotencyConflict, InvalidUpload, QuotaOrForbidden, UnsupportedImage};
 use crate::http::request::body::{BoundedBody, require_unencoded};
 use crate::http::request::declared::{RequestFields, Source, request_fields};
-use crate::http::request::extractors::{Identity, RequestUri};
-use crate::http::request::fields::{FieldErrors, Query, boolean, header as one_header};
-use crate::http::request::json;
+use crate::http::request::extractors::Identity;
+use crate::http::request::fields::{FieldErrors, boolean, header as one_header};
 use crate::http::request::json_fields::required;
 use crate::http::request::multipart::{File, Multipart, Part};
 use crate::model::caller::UserId;
-use crate::model::id::ImageId;
 use crate::model::image::Visibility;
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
@@ -29,20 +23,7 @@ use crate::service::admission::body_buffer::{ArrivingFile, Receiver};
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
 use crate::service::images::idempotency_key::IdempotencyKey;
-use crate::service::images::upload_request::{Origin, Upload};
-
-/// An uploaded image.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct UploadedImage<'a> {
-    /// A confirmation for people.
-    #[schema(example = "Image uploaded successfully")]
-    pub message: &'static str,
-    /// The image's id.
-    #[schema(value_type = String, format = Uuid, example = "019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17")]
-    pub image_id: Text<ImageId>,
-    /// The image.
-    pub image: ImageView<'a>,
-}
+use crate::service::images::upload_request::{Origin, Upload, Uploaded};
 
 request_fields! {
     /// The file and its metadata. Parts can be in any order. An empty part counts as absent.
@@ -84,62 +65,34 @@ pub struct NamedFile {
     file: File,
 }
 
-/// Upload an image
-///
-/// The whole image is decoded before it is stored; truncated and corrupt files are rejected. With an `Idempotency-Key`, repeating
-/// the request within 24 hours returns the first response and stores nothing twice. Authenticated callers can upload only for
-/// themselves.
-#[utoipa::path(post, path = "/images", tag = "images",
-    params(("Idempotency-Key" = Option<String>, Header, description = "A unique key that makes it safe to repeat the request.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
-    request_body(content = UploadForm, content_type = "multipart/form-data"),
-    responses((status = 200, description = "Uploaded.", body = UploadedImage), InvalidUpload, QuotaOrForbidden, IdempotencyConflict, Gone,
-        UnsupportedImage))]
-pub async fn upload_image(
-    State(app): State<AppState>,
-    identity: Identity,
-    RequestUri(uri): RequestUri,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let (parts, body) = request.into_parts();
-    let limit = app.service.limits().max_file_bytes + app.config.body.fields_bytes;
+/// Reads the form and uploads its file.
+pub(super) async fn upload(app: &AppState, identity: &Identity, headers: &HeaderMap, body: Body) -> Result<Uploaded, ApiError> {
+    let max_file_bytes = app.service.limits().max_file_bytes;
+    let limit = max_file_bytes + app.config.body.fields_bytes;
     let body = BoundedBody::new(body, limit, &app.config.body);
-    // Refusals are counted, so they all happen here.
     let uploading = async {
-        Query::of(&uri).finish()?;
         app.service.require_uploader(&identity.caller)?;
-        require_unencoded(&parts.headers)?;
-        let announced = announced_length(&parts.headers, limit)?;
+        require_unencoded(headers)?;
+        let announced = announced_length(headers, limit)?;
         let receiver = app.service.receive_upload(identity.turn_key(), announced).await?;
-        let form = FormParts::read(&app, &parts.headers, body, &receiver).await?;
-        let (mut upload, file) = form.into_upload(&app, &identity, &parts.headers)?;
-        let (bytes, admitted) = receiver.admit(processing_key(&identity, &upload.user_id), file).await?;
+        let form = FormParts::read(app, headers, body, &receiver).await?;
+        let (mut upload, file) = form.into_upload(app, identity, headers)?;
+        let (bytes, admitted) = receiver.admit(processing_key(identity, &upload.user_id), file).await?;
         upload.bytes = bytes;
         app.service.upload(&identity.caller, admitted, upload).await.map_err(ApiError::from)
     };
-    let max_file_bytes = app.service.limits().max_file_bytes;
-    let uploaded = uploading.await.map_err(|error| match error.failure() {
+    uploading.await.map_err(|error| match error.failure() {
         Failure::Service(Error::TooLarge { limit_bytes }) => {
             Error::UploadTooLarge { limit_bytes: *limit_bytes, max_file_bytes }.into()
         }
         _ => error,
-    });
-    let uploaded = uploaded.inspect_err(|error| count_refusal(&app, error.failure()))?;
-    let image = ImageView::new(&uploaded.image, Some(&uploaded.links));
-    let response = UploadedImage { message: "Image uploaded successfully", image_id: Text(uploaded.image.id), image };
-    json::response(&response, ImageView::SIZE_BYTES)
+    })
 }
 
 /// Returns the key of the processing queue if it differs from the sender's: for unauthenticated uploads through a gateway, it is
 /// the owner.
 fn processing_key(identity: &Identity, owner: &UserId) -> Option<TurnKey> {
     identity.turn_key().is_anonymous().then(|| TurnKey::User(owner.clone()))
-}
-
-fn count_refusal(app: &AppState, failure: &Failure) {
-    match failure {
-        Failure::Service(error) => app.service.count_refusal(error),
-        other => app.service.metrics.count_upload(other.name()),
-    }
 }
 
 /// Returns the announced length, or `limit` if the client announces none.
@@ -267,7 +220,7 @@ impl FormParts {
             keep_location: keep_location.unwrap_or_default(),
             file_name: name,
             bytes: Bytes::new(),
-            origin: Origin::Request(idempotency_key),
+            origin: Origin::Form(idempotency_key),
         };
         Ok((upload, content))
     }

@@ -1,0 +1,91 @@
+//! Uploads: a form with a file, or the address of an object that is already in the storage.
+
+pub mod adoption;
+pub mod form;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{HeaderMap, HeaderValue, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use self::adoption::AdoptionBody;
+use self::form::UploadForm;
+use super::views::{ImageView, Text};
+use crate::http::AppState;
+use crate::http::error::{ApiError, Failure};
+use crate::http::openapi::error_responses::{
+    Gone, IdempotencyConflict, InvalidUpload, NoSuchObject, QuotaOrForbidden, UnsupportedImage,
+};
+use crate::http::request::extractors::{Identity, RequestUri};
+use crate::http::request::fields::Query;
+use crate::http::request::json;
+use crate::model::header_parameters::HeaderParameters;
+use crate::model::id::ImageId;
+use crate::service::images::upload_request::{UploadMethod, Uploaded};
+
+/// An uploaded image.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UploadedImage<'a> {
+    /// A confirmation for people.
+    #[schema(example = "Image uploaded successfully")]
+    pub message: &'static str,
+    /// The image's id.
+    #[schema(value_type = String, format = Uuid, example = "019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17")]
+    pub image_id: Text<ImageId>,
+    /// The image.
+    pub image: ImageView<'a>,
+}
+
+/// Upload an image
+///
+/// The whole image is decoded before it is stored; truncated and corrupt files are rejected. With an `Idempotency-Key`, repeating
+/// the request within 24 hours returns the first response and stores nothing twice. Authenticated callers can upload only for
+/// themselves.
+///
+/// With a JSON body, the service adopts an object that is already in its storage: it reads the object, checks it like an uploaded
+/// file, and stores a copy. The object does not change. `ADOPT_SOURCES` configures which objects can be adopted; for others, the
+/// response is 403 whether they exist or not. If the owner has already adopted the same contents of the object, the response
+/// contains that image as it is now, and the other fields have no effect. An API key needs the scope `adopt`.
+#[utoipa::path(post, path = "/images", tag = "images",
+    params(("Idempotency-Key" = Option<String>, Header, description = "A unique key that makes it safe to repeat the request.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
+    request_body(content((UploadForm = "multipart/form-data"), (AdoptionBody = "application/json"))),
+    responses((status = 200, description = "Uploaded.", body = UploadedImage), InvalidUpload, QuotaOrForbidden, NoSuchObject,
+        IdempotencyConflict, Gone, UnsupportedImage))]
+pub async fn upload_image(
+    State(app): State<AppState>,
+    identity: Identity,
+    RequestUri(uri): RequestUri,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let method = if is_json(&parts.headers) { UploadMethod::Adoption } else { UploadMethod::Form };
+    // Refusals are counted, so they all happen here.
+    let uploading = async {
+        Query::of(&uri).finish()?;
+        match method {
+            UploadMethod::Adoption => adoption::adopt(&app, &identity, &parts.headers, body).await,
+            _ => form::upload(&app, &identity, &parts.headers, body).await,
+        }
+    };
+    let uploaded = uploading.await.inspect_err(|error| count_refusal(&app, method, error.failure()))?;
+    uploaded_response(&uploaded)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    HeaderParameters::parse(content_type).kind == "application/json"
+}
+
+fn uploaded_response(uploaded: &Uploaded) -> Result<Response, ApiError> {
+    let image = ImageView::new(&uploaded.image, Some(&uploaded.links));
+    let response = UploadedImage { message: "Image uploaded successfully", image_id: Text(uploaded.image.id), image };
+    json::response(&response, ImageView::SIZE_BYTES)
+}
+
+fn count_refusal(app: &AppState, method: UploadMethod, failure: &Failure) {
+    match failure {
+        Failure::Service(error) => app.service.count_refusal(method, error),
+        other => app.service.metrics.count_upload(method.name(), other.name()),
+    }
+}
