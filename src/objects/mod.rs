@@ -12,6 +12,9 @@ pub mod error;
 mod error_chain;
 pub mod layout;
 pub mod presign;
+pub mod presign_post;
+pub mod presign_put;
+mod sigv4;
 pub mod source_object;
 
 use std::ops::RangeInclusive;

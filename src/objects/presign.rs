@@ -1,5 +1,7 @@
 //! Presigned URLs: AWS Signature Version 4 in the query string.
 //!
+//! Here are the address, the signer and URLs for `GET`; `presign_put` and `presign_post` have the ways to upload.
+//!
 //! This is our own implementation because one page of a list contains sixty URLs and the SDK's presigner runs its whole request
 //! pipeline for each. A benchmark compares both; a test checks that both produce the same parameters and signature.
 //!
@@ -7,28 +9,24 @@
 
 use aws_credential_types::Credentials;
 use chrono::{DateTime, Utc};
-use hmac::{Hmac, KeyInit, Mac};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
+use hmac::{Hmac, Mac};
+use percent_encoding::utf8_percent_encode;
 use sha2::{Digest, Sha256};
 
 use super::error::Error;
-
-/// The characters that SigV4 percent-encodes: all but the unreserved characters of RFC 3986.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// The same for a path, where slashes stay.
-const KEY_ENCODED: &AsciiSet = &ENCODED.remove(b'/');
+use super::sigv4::{ALGORITHM, KEY_ENCODED, TIME_FORMAT, encode, push_hex, signing_key};
 
 /// The address at which clients reach the bucket, and the region for signatures.
 #[derive(Debug, Clone)]
 pub struct BucketAddress {
+    pub(super) bucket: String,
     /// `https://host[:port]`, without a trailing slash.
-    origin: String,
+    pub(super) origin: String,
     /// The `Host` header that clients send.
-    host: String,
+    pub(super) host: String,
     /// The path before the key: `/bucket/` in path style, `/` in virtual-hosted style.
-    path_prefix: String,
-    region: String,
+    pub(super) path_prefix: String,
+    pub(super) region: String,
 }
 
 impl BucketAddress {
@@ -54,7 +52,8 @@ impl BucketAddress {
             _ => authority.as_str().to_owned(),
         };
         let path_prefix = format!("/{}/", encode(bucket));
-        Ok(Self { origin: format!("{scheme}://{host}"), host, path_prefix, region: region.to_owned() })
+        let (bucket, region) = (bucket.to_owned(), region.to_owned());
+        Ok(Self { bucket, origin: format!("{scheme}://{host}"), host, path_prefix, region })
     }
 
     /// Returns the address of a bucket at AWS: virtual-hosted style, or path style if the bucket's name has dots, which AWS's
@@ -66,7 +65,8 @@ impl BucketAddress {
         } else {
             (format!("{bucket}.s3.{region}.{suffix}"), "/".to_owned())
         };
-        Self { origin: format!("https://{host}"), host, path_prefix, region: region.to_owned() }
+        let (bucket, region) = (bucket.to_owned(), region.to_owned());
+        Self { bucket, origin: format!("https://{host}"), host, path_prefix, region }
     }
 }
 
@@ -86,17 +86,17 @@ pub struct PresignedGet<'a> {
 
 /// Signs many URLs with one set of credentials. Computes the parts that depend only on the signing time once per time.
 pub struct Signer<'a> {
-    address: &'a BucketAddress,
-    credentials: Credentials,
+    pub(super) address: &'a BucketAddress,
+    pub(super) credentials: Credentials,
     context: Option<SigningContext>,
 }
 
 /// The parts that all URLs with one signing time share.
-struct SigningContext {
+pub(super) struct SigningContext {
     signed_at: DateTime<Utc>,
     /// The query up to the value of `X-Amz-Expires`.
     query_head: String,
-    /// The query from there to `X-Amz-SignedHeaders`.
+    /// The query from there to the value of `X-Amz-SignedHeaders`.
     query_middle: String,
     /// An HMAC with the day's signing key that has processed the start of the string to sign.
     mac: Hmac<Sha256>,
@@ -111,22 +111,31 @@ impl<'a> Signer<'a> {
         &self.credentials
     }
 
+    /// Returns when the credentials expire, and with them everything that they signed; `None` if they never do.
+    pub fn credentials_expire_at(&self) -> Option<DateTime<Utc>> {
+        self.credentials.expiry().map(DateTime::from)
+    }
+
+    pub(super) fn context(&mut self, signed_at: DateTime<Utc>) -> &SigningContext {
+        match self.context.take() {
+            Some(context) if context.signed_at == signed_at => self.context.insert(context),
+            _ => self.context.insert(SigningContext::new(self.address, &self.credentials, signed_at)),
+        }
+    }
+
     /// Returns a URL that any client can `GET` until it expires.
     pub fn get_url(&mut self, request: &PresignedGet<'_>) -> String {
         let address = self.address;
-        let context = match self.context.take() {
-            Some(context) if context.signed_at == request.signed_at => self.context.insert(context),
-            _ => self.context.insert(SigningContext::new(address, &self.credentials, request.signed_at)),
-        };
+        let context = self.context(request.signed_at);
         let mut url = String::with_capacity(URL_CAPACITY);
         url.push_str(&address.origin);
         url.push_str(&address.path_prefix);
         url.extend(utf8_percent_encode(request.key, KEY_ENCODED));
         url.push('?');
         let query_start = url.len();
-        context.push_query(&mut url, request);
+        push_get_query(&mut url, context, request);
         let (path, query) = (&url[address.origin.len()..query_start - 1], &url[query_start..]);
-        let signature = context.signature(&address.host, path, query);
+        let signature = context.signature(&["GET\n", path, "\n", query, "\nhost:", &address.host, "\n\nhost\nUNSIGNED-PAYLOAD"]);
         url.push_str("&X-Amz-Signature=");
         push_hex(&mut url, &signature);
         url
@@ -136,73 +145,53 @@ impl<'a> Signer<'a> {
 /// Longer than almost all URLs, so that building one does not reallocate.
 const URL_CAPACITY: usize = 768;
 
+/// Appends the query without the signature, sorted by parameter name as SigV4 requires.
+fn push_get_query(url: &mut String, context: &SigningContext, request: &PresignedGet<'_>) {
+    context.push_query(url, request.expires_in, "host");
+    if let Some(disposition) = request.content_disposition {
+        url.push_str("&response-content-disposition=");
+        url.extend(encode(disposition));
+    }
+    if let Some(content_type) = request.content_type {
+        url.push_str("&response-content-type=");
+        url.extend(encode(content_type));
+    }
+    url.push_str("&x-id=GetObject");
+}
+
 impl SigningContext {
     fn new(address: &BucketAddress, credentials: &Credentials, signed_at: DateTime<Utc>) -> Self {
-        let time = signed_at.format("%Y%m%dT%H%M%SZ").to_string();
+        let time = signed_at.format(TIME_FORMAT).to_string();
         let day = &time[..8];
         let scope = format!("{day}/{}/s3/aws4_request", address.region);
         let credential = format!("{}/{scope}", credentials.access_key_id());
-        let algorithm = "AWS4-HMAC-SHA256";
         let query_head =
-            format!("X-Amz-Algorithm={algorithm}&X-Amz-Credential={}&X-Amz-Date={time}&X-Amz-Expires=", encode(&credential));
+            format!("X-Amz-Algorithm={ALGORITHM}&X-Amz-Credential={}&X-Amz-Date={time}&X-Amz-Expires=", encode(&credential));
         let token = credentials.session_token().map(|token| format!("&X-Amz-Security-Token={}", encode(token)));
-        let query_middle = token.unwrap_or_default() + "&X-Amz-SignedHeaders=host";
-        let mac = signing_key(credentials, day, &address.region).chain_update(format!("{algorithm}\n{time}\n{scope}\n"));
+        let query_middle = token.unwrap_or_default() + "&X-Amz-SignedHeaders=";
+        let key = signing_key(credentials.secret_access_key(), day, &address.region);
+        let mac = key.chain_update(format!("{ALGORITHM}\n{time}\n{scope}\n"));
         Self { signed_at, query_head, query_middle, mac }
     }
 
-    /// Appends the query without the signature, sorted by parameter name as SigV4 requires.
-    fn push_query(&self, url: &mut String, request: &PresignedGet<'_>) {
+    /// Appends the parameters of the signature, except for the signature itself. They come first in the sorted query.
+    pub(super) fn push_query(&self, url: &mut String, expires_in: u32, signed_headers: &str) {
         url.push_str(&self.query_head);
-        url.push_str(&request.expires_in.to_string());
+        url.push_str(&expires_in.to_string());
         url.push_str(&self.query_middle);
-        if let Some(disposition) = request.content_disposition {
-            url.push_str("&response-content-disposition=");
-            url.extend(encode(disposition));
-        }
-        if let Some(content_type) = request.content_type {
-            url.push_str("&response-content-type=");
-            url.extend(encode(content_type));
-        }
-        url.push_str("&x-id=GetObject");
+        url.extend(encode(signed_headers));
     }
 
-    fn signature(&self, host: &str, path: &str, query: &str) -> [u8; 32] {
-        let mut canonical_request = Sha256::new();
-        for piece in ["GET\n", path, "\n", query, "\nhost:", host, "\n\nhost\nUNSIGNED-PAYLOAD"] {
-            canonical_request.update(piece);
+    /// Signs a canonical request, which is in pieces.
+    pub(super) fn signature(&self, canonical_request: &[&str]) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for piece in canonical_request {
+            hash.update(piece);
         }
         let mut hex = String::with_capacity(64);
-        push_hex(&mut hex, &canonical_request.finalize().into());
+        push_hex(&mut hex, &hash.finalize().into());
         self.mac.clone().chain_update(hex).finalize().into_bytes().into()
     }
-}
-
-/// Derives SigV4's signing key for a day, a region and S3.
-fn signing_key(credentials: &Credentials, day: &str, region: &str) -> Hmac<Sha256> {
-    let secret = format!("AWS4{}", credentials.secret_access_key());
-    [day, region, "s3", "aws4_request"]
-        .into_iter()
-        .fold(mac(secret.as_bytes()), |key, part| mac(&key.chain_update(part).finalize().into_bytes()))
-}
-
-#[expect(clippy::expect_used, reason = "HMAC accepts keys of any length")]
-fn mac(key: &[u8]) -> Hmac<Sha256> {
-    Hmac::new_from_slice(key).expect("HMAC accepts keys of any length")
-}
-
-/// Appends bytes in hex. `hex::encode` collects characters one by one, which took a twentieth of the time of a page with sixty
-/// URLs.
-fn push_hex(text: &mut String, bytes: &[u8; 32]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-}
-
-fn encode(text: &str) -> PercentEncode<'_> {
-    utf8_percent_encode(text, ENCODED)
 }
 
 #[cfg(test)]
