@@ -19,6 +19,7 @@ pub mod header_parameters;
 pub mod id;
 pub mod image;
 pub mod job;
+pub mod multipart_framing;
 pub mod name;
 pub mod page;
 pub mod plan;

@@ -14,6 +14,7 @@ import traceback
 # Importing a module registers its checks.
 import objects  # noqa: F401
 import uploads  # noqa: F401
+import forms  # noqa: F401
 import signatures  # noqa: F401
 import names  # noqa: F401
 import service  # noqa: F401

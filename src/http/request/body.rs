@@ -16,6 +16,7 @@ use http_body::Body as _;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::http::error::ApiError;
+use crate::model::multipart_framing::NoBoundary;
 use crate::service::error::Error;
 
 /// Limits for the size and the speed of request bodies.
@@ -45,6 +46,12 @@ pub enum BodyError {
     /// Only for multipart bodies.
     #[error("the multipart boundary was not found")]
     NoBoundary,
+}
+
+impl From<NoBoundary> for BodyError {
+    fn from(_: NoBoundary) -> Self {
+        Self::NoBoundary
+    }
 }
 
 /// A body that fails when it exceeds a limit.

@@ -10,6 +10,5 @@ pub mod json;
 pub mod json_fields;
 pub mod link_header;
 pub mod multipart;
-pub mod multipart_framing;
 pub mod paging;
 pub mod parameters;

@@ -11,10 +11,10 @@ use encoding_rs::{Encoding, UTF_8};
 use http::{HeaderMap, header};
 
 use super::body::{BodyError, BoundedBody, ServerDelay};
-use super::multipart_framing::{FramingLimit, UnparsedBytes};
 use crate::http::error::ApiError;
 use crate::model::content_disposition::ContentDisposition;
 use crate::model::header_parameters::HeaderParameters;
+use crate::model::multipart_framing::{FramingLimit, UnparsedBytes};
 use crate::service::admission::body_buffer::ArrivingFile;
 use crate::service::error::{Error, Fields};
 

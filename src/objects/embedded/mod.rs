@@ -1,14 +1,15 @@
 //! The embedded S3 server, for deployments without another S3 server.
 //!
 //! It serves one bucket from a directory over plain HTTP. It implements the operations that this service uses with S3's rules for
-//! them: SigV4 and presigned URLs, conditional writes, checksums, ranges. Every acknowledged write is durable: file and directory
+//! them: SigV4, presigned URLs and forms, conditional writes, checksums, ranges. Every acknowledged write is durable: file and directory
 //! are synced before the response.
 //!
 //! | file | owns |
 //! |---|---|
 //! | `server`, `request_filter`, `body`, `min_rate` | connections, checks and headers around S3, limits for slow or large bodies |
 //! | `in_process` | this process's own requests |
-//! | `api`, `read`, `write`, `copy`, `list`, `checksums`, `blocking` | the operations: from S3's types to the storage's |
+//! | `api`, `read`, `write`, `receive`, `copy`, `list`, `checksums`, `blocking` | the operations: from S3's types to the storage's |
+//! | `post_object`, `post_form`, `post_signature`, `post_policy`, `post_response` | uploads by HTML forms, without `s3s` |
 //! | `storage`, `upload_file`, `object`, `trailer`, `index`, `disk`, `storage_error` | the directory and the file format |
 //! | `credentials` | the key pair, generated on the first start |
 //!
@@ -33,7 +34,13 @@ mod list;
 mod min_rate;
 mod object;
 mod page_cache;
+mod post_form;
+mod post_object;
+mod post_policy;
+mod post_response;
+mod post_signature;
 mod read;
+mod receive;
 mod request_filter;
 mod server;
 mod storage;
@@ -42,6 +49,10 @@ mod trailer;
 mod upload_file;
 mod write;
 
+#[cfg(test)]
+mod post_tests;
+#[cfg(test)]
+mod post_transfer_tests;
 #[cfg(test)]
 mod tests;
 
@@ -80,7 +91,7 @@ pub struct EmbeddedConfig {
     pub address: SocketAddr,
     /// The only bucket. A new name creates another, empty bucket; the files of the old one stay.
     pub bucket: String,
-    /// Whether pages of any origin may read through presigned URLs (GET and HEAD only).
+    /// Whether pages of any origin may read and upload through presigned URLs and forms.
     pub cors: bool,
     /// Limits for requests and connections.
     pub limits: Limits,
@@ -142,9 +153,10 @@ impl Embedded {
         let (storage, credentials) = prepared
             .await
             .map_err(|panicked| Error::Io { path: config.directory.clone(), source: io::Error::other(panicked) })??;
+        let post_object = server::post_object(&config, Arc::clone(&storage), &credentials);
         let s3 = Arc::new(server::s3_service(&config, storage, &credentials));
         let client = in_process::client(&s3, config.limits.own_requests);
-        let server = Server::start(&config, S3Service::clone(&s3)).await?;
+        let server = Server::start(&config, S3Service::clone(&s3), post_object).await?;
         Ok(Self { address: server.address(), credentials, client, server, _own_requests: s3 })
     }
 

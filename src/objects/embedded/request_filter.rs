@@ -1,4 +1,5 @@
-//! The layer around the S3 service: answers CORS preflights, rejects requests that `s3s` should not accept, and adds headers.
+//! The layer around the S3 service: answers CORS preflights and form uploads, rejects requests that `s3s` should not accept, and
+//! adds headers.
 
 use std::time::Duration;
 
@@ -14,23 +15,27 @@ use s3s::{Body, HttpError, HttpResponse, S3Error, S3Result, s3_error};
 use tokio::sync::oneshot;
 
 use super::body::{BoundedBody, UnreadBody};
+use super::post_object::{PostObject, is_form_upload};
+use super::post_signature;
 use crate::model::byte_range::ByteRange;
 
 /// S3's maximum lifetime of a presigned URL: a week, in seconds.
 const PRESIGNED_SECONDS_MAX: u32 = 7 * 24 * 60 * 60;
 
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
-/// The methods that pages of other origins may use with a presigned URL.
-const CORS_METHODS: &str = "GET, HEAD";
+/// The methods that pages of other origins may use: to read and to upload with presigned URLs and forms. Allowing them to any
+/// origin is safe, because each request needs a signature, and browsers add none.
+const CORS_METHODS: [Method; 4] = [Method::GET, Method::HEAD, Method::PUT, Method::POST];
 /// How long browsers may cache a preflight response, in seconds.
 const CORS_MAX_AGE_SECONDS: &str = "3600";
 /// The response headers that scripts may read, in addition to the CORS-safelisted ones.
 const CORS_EXPOSED_HEADERS: &str =
-    "ETag, Content-Length, Content-Range, Content-Disposition, Content-Encoding, Accept-Ranges, Last-Modified";
+    "ETag, Content-Length, Content-Range, Content-Disposition, Content-Encoding, Accept-Ranges, Last-Modified, Location";
 
 /// The S3 service with the checks and headers around it.
 pub(super) struct RequestFilter {
     pub(super) s3: S3Service,
+    pub(super) post_object: PostObject,
     pub(super) cors: bool,
     /// The largest request body, chunk signatures included.
     pub(super) body_bytes_max: u64,
@@ -47,6 +52,7 @@ impl RequestFilter {
             return Ok(self.preflight(request.headers()));
         }
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        let has_cors = self.cors && CORS_METHODS.contains(request.method());
         let expects_continue = request.headers().contains_key(header::EXPECT);
         let (mut head, body) = request.into_parts();
         if is_read && !head.headers.contains_key(header::AUTHORIZATION) {
@@ -54,10 +60,11 @@ impl RequestFilter {
         }
         let (body, unread) = BoundedBody::new(body, self.body_bytes_max, self.idle_timeout);
         let mut response = match self.check(&head) {
+            Ok(()) if is_form_upload(&head) => self.post_object.handle(&head, body).await.or_else(error_response)?,
             Ok(()) => self.s3.call(Request::from_parts(head, Body::http_body(body))).await?,
             Err(error) => {
                 drop(body);
-                error.to_http_response().map_err(|error| HttpError::new(Box::new(error)))?
+                error_response(error)?
             }
         };
         if self.must_close(unread, expects_continue).await {
@@ -68,7 +75,7 @@ impl RequestFilter {
         // Pages of any origin may embed an object. When a browser opens one directly, it must not run scripts.
         add(headers, header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox");
         add(headers, CROSS_ORIGIN_RESOURCE_POLICY, "cross-origin");
-        if is_read && self.cors {
+        if has_cors {
             add(headers, header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
             add(headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, CORS_EXPOSED_HEADERS);
         }
@@ -100,7 +107,6 @@ impl RequestFilter {
     /// Rejects requests that `s3s` would accept.
     fn check(&self, request: &Parts) -> S3Result<()> {
         reject_signature_v2(request)?;
-        reject_form_uploads(request)?;
         reject_long_expiry(request)?;
         let declared = request.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
         let declared: Option<u64> = declared.and_then(|value| value.parse().ok());
@@ -113,7 +119,8 @@ impl RequestFilter {
     /// Answers a CORS preflight. Browsers send it without credentials, so it is answered before any signature check.
     fn preflight(&self, request_headers: &HeaderMap) -> HttpResponse {
         let method = request_headers.get(header::ACCESS_CONTROL_REQUEST_METHOD).map(HeaderValue::as_bytes);
-        let allowed = self.cors && request_headers.contains_key(header::ORIGIN) && matches!(method, Some(b"GET" | b"HEAD"));
+        let allowed_method = CORS_METHODS.iter().any(|allowed| Some(allowed.as_str().as_bytes()) == method);
+        let allowed = self.cors && request_headers.contains_key(header::ORIGIN) && allowed_method;
         let mut response = Response::new(Body::empty());
         if !allowed {
             *response.status_mut() = StatusCode::FORBIDDEN;
@@ -121,8 +128,8 @@ impl RequestFilter {
         }
         let headers = response.headers_mut();
         add(headers, header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
-        add(headers, header::ACCESS_CONTROL_ALLOW_METHODS, CORS_METHODS);
-        // The wildcard does not include `Authorization`: pages can read only through presigned URLs.
+        add(headers, header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, PUT, POST");
+        // The wildcard does not include `Authorization`: pages can use only presigned URLs and forms.
         add(headers, header::ACCESS_CONTROL_ALLOW_HEADERS, "*");
         add(headers, header::ACCESS_CONTROL_MAX_AGE, CORS_MAX_AGE_SECONDS);
         response
@@ -164,17 +171,7 @@ fn reject_signature_v2(request: &Parts) -> S3Result<()> {
     let authorization = request.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     let in_header = authorization.is_some_and(|value| value.trim_ascii_start().starts_with(b"AWS "));
     if in_header || parameter(request, "Signature").is_some() {
-        return Err(s3_error!(InvalidRequest, "The signature must use AWS4-HMAC-SHA256."));
-    }
-    Ok(())
-}
-
-/// Rejects browsers' form uploads (`PostObject`): `s3s` reads their bodies before it authenticates the request.
-fn reject_form_uploads(request: &Parts) -> S3Result<()> {
-    let kind = request.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let form = kind.trim_ascii_start().get(..10).is_some_and(|kind| kind.eq_ignore_ascii_case(b"multipart/"));
-    if request.method == Method::POST && form {
-        return Err(s3_error!(NotImplemented, "Form uploads are not implemented."));
+        return Err(post_signature::unsupported_version());
     }
     Ok(())
 }
@@ -200,6 +197,10 @@ fn parameter(request: &Parts, name: &str) -> Option<String> {
         let matches = percent_decode_str(found).eq(name.bytes());
         matches.then(|| percent_decode_str(value).decode_utf8_lossy().into_owned())
     })
+}
+
+fn error_response(error: S3Error) -> Result<HttpResponse, HttpError> {
+    error.to_http_response().map_err(|error| HttpError::new(Box::new(error)))
 }
 
 fn add(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {

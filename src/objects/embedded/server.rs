@@ -21,6 +21,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::api::Api;
 use super::min_rate::MinRateStream;
+use super::post_object::PostObject;
 use super::request_filter::RequestFilter;
 use super::storage::Storage;
 use super::{Credentials, EmbeddedConfig, Error, Limits};
@@ -46,7 +47,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Listens, and serves connections on a background task.
-    pub(super) async fn start(config: &EmbeddedConfig, s3: S3Service) -> Result<Self, Error> {
+    pub(super) async fn start(config: &EmbeddedConfig, s3: S3Service, post_object: PostObject) -> Result<Self, Error> {
         let address = config.address;
         let listen_error = |source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => Error::AddressInUse { address },
@@ -54,7 +55,7 @@ impl Server {
         };
         let listener = TcpListener::bind(address).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
-        let request_filter = Arc::new(request_filter(config, s3));
+        let request_filter = Arc::new(request_filter(config, s3, post_object));
         let stop = CancellationToken::new();
         let accepting = tokio::spawn(accept(listener, request_filter, config.limits.clone(), stop.clone()));
         Ok(Self { address, stop, accepting: AbortOnDropHandle::new(accepting) })
@@ -92,11 +93,23 @@ pub(super) fn s3_service(config: &EmbeddedConfig, storage: Arc<Storage>, credent
     builder.build()
 }
 
-fn request_filter(config: &EmbeddedConfig, s3: S3Service) -> RequestFilter {
+/// Returns the handler of form uploads, which `s3s` does not get.
+pub(super) fn post_object(config: &EmbeddedConfig, storage: Arc<Storage>, credentials: &Credentials) -> PostObject {
+    PostObject {
+        storage,
+        bucket: config.bucket.clone(),
+        credentials: credentials.clone(),
+        object_bytes_max: config.limits.object_bytes,
+        // Until the file begins, the fields of a form are like the headers of other requests.
+        fields_timeout: config.limits.header_timeout,
+    }
+}
+
+fn request_filter(config: &EmbeddedConfig, s3: S3Service, post_object: PostObject) -> RequestFilter {
     // Chunk headers and their signatures add about 1% to a body; this allows 6%.
     let object_bytes = config.limits.object_bytes;
     let body_bytes_max = object_bytes + object_bytes / 16 + XML_BYTES_MAX as u64;
-    RequestFilter { s3, cors: config.cors, body_bytes_max, idle_timeout: config.limits.idle_timeout }
+    RequestFilter { s3, post_object, cors: config.cors, body_bytes_max, idle_timeout: config.limits.idle_timeout }
 }
 
 async fn accept(

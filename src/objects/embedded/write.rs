@@ -1,12 +1,10 @@
 //! `PutObject`, `DeleteObject` and `DeleteObjects`: S3's rules for changes to the storage.
 //!
-//! An upload is received in blocks, which are hashed and written on a blocking thread, the last ones together with the commit. A
-//! client that stalls occupies a temporary file and one block of memory, but no thread.
+//! The last blocks of an upload are hashed and written on a blocking thread together with the commit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use md5::{Digest as _, Md5};
 use s3s::dto::{
@@ -14,15 +12,16 @@ use s3s::dto::{
     Metadata, PutObjectInput, PutObjectOutput, StreamingBlob,
 };
 use s3s::stream::ByteStream as _;
-use s3s::{S3Error, S3ErrorCode, S3Request, S3Result, StdError, s3_error};
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Result, StdError, TrailingHeaders, s3_error};
 
 use super::blocking::{internal_error, run_blocking};
 use super::checksums::{self, DeclaredChecksums};
 use super::in_process::FromThisProcess;
+use super::receive::{Length, Received, receive};
 use super::storage::{Condition, Outcome, Storage};
 use super::storage_error::StorageError;
-use super::trailer::{BLOCK_BYTES, Headers, ObjectMetadata};
-use super::upload_file::{Hashers, UploadFile};
+use super::trailer::{Headers, ObjectMetadata};
+use super::upload_file::Hashers;
 
 /// S3's limit for keys.
 const KEY_BYTES_MAX: usize = 1024;
@@ -39,11 +38,8 @@ pub(super) async fn put(
     object_bytes_max: u64,
     mut request: S3Request<PutObjectInput>,
 ) -> S3Result<PutObjectOutput> {
-    refuse_unsupported(&request.input)?;
-    check_key(&request.input.key)?;
-    let condition = put_condition(&request.input)?;
-    let (headers, user_metadata) = take_headers(&mut request.input)?;
-    let declared = DeclaredChecksums::from_headers(&request.input, header(&request, "x-amz-trailer"))?;
+    let trailer = header(&request, "x-amz-trailer").map(str::to_owned);
+    let object = NewObject::of(&mut request.input, trailer.as_deref())?;
     let body = request.input.body.take();
     let length = declared_length(&request, body.as_ref())?;
     if length > object_bytes_max {
@@ -52,19 +48,58 @@ pub(super) async fn put(
 
     let from_this_process = request.extensions.get::<FromThisProcess>().is_some();
     // Nobody compares the ETags of this process's own objects with an MD5, which takes longer than everything else here.
-    let md5 = (!from_this_process || declared.has_md5()).then(Md5::new);
-    let hashers = Hashers { md5, checksums: declared.hasher() };
-    let received = receive_body(storage, hashers, body, length).await?;
-    let (key, trailers, storage) = (request.input.key, request.trailing_headers, Arc::clone(storage));
+    let md5 = (!from_this_process || object.declared.has_md5()).then(Md5::new);
+    let hashers = Hashers { md5, checksums: object.declared.hasher() };
+    let chunks = futures::stream::iter(body).flatten().map(|chunk| chunk.map_err(body_error));
+    let received = receive(storage, hashers, chunks, &Length::Exactly(length)).await?;
+    let metadata = store(storage, received, object, request.trailing_headers).await?;
+    Ok(put_output(&metadata))
+}
+
+/// An object that is being uploaded, without its data.
+pub(super) struct NewObject {
+    key: String,
+    headers: Headers,
+    user_metadata: BTreeMap<String, String>,
+    declared: DeclaredChecksums,
+    condition: Condition,
+}
+
+impl NewObject {
+    /// Takes what will be stored out of a request. `trailer` is the value of `x-amz-trailer`.
+    pub(super) fn of(input: &mut PutObjectInput, trailer: Option<&str>) -> S3Result<Self> {
+        refuse_unsupported(input)?;
+        check_key(&input.key)?;
+        let condition = put_condition(input)?;
+        let (headers, user_metadata) = take_headers(input)?;
+        let declared = DeclaredChecksums::from_headers(input, trailer)?;
+        Ok(Self { key: std::mem::take(&mut input.key), headers, user_metadata, declared, condition })
+    }
+
+    /// Returns hashers for an MD5 and for the declared checksums.
+    pub(super) fn hashers(&self) -> Hashers {
+        Hashers { md5: Some(Md5::new()), checksums: self.declared.hasher() }
+    }
+}
+
+/// Writes the rest of the data, verifies the checksums and makes the upload an object.
+pub(super) async fn store(
+    storage: &Arc<Storage>,
+    received: Received,
+    object: NewObject,
+    trailers: Option<TrailingHeaders>,
+) -> S3Result<ObjectMetadata> {
+    let storage = Arc::clone(storage);
     run_blocking(move || {
         let mut upload = received.write_all(&storage).map_err(internal_error)?;
         let digests = upload.take_digests();
+        let NewObject { key, headers, user_metadata, declared, condition } = object;
         let checksums = declared.verify(trailers.as_ref(), &digests)?;
         let etag = etag(digests.md5).map_err(internal_error)?;
         let (length, stored_at_ms) = (upload.length(), upload.stored_at_ms());
         let metadata = ObjectMetadata { key, length, etag, stored_at_ms, headers, user_metadata, checksums };
         check_outcome(storage.commit(upload, &metadata, &condition).map_err(internal_error)?)?;
-        Ok(put_output(&metadata))
+        Ok(metadata)
     })
     .await
 }
@@ -130,71 +165,6 @@ pub(super) async fn delete_many(storage: &Arc<Storage>, input: DeleteObjectsInpu
         errors: (!errors.is_empty()).then_some(errors),
         ..DeleteObjectsOutput::default()
     })
-}
-
-/// A body that is received, and written except for its last blocks.
-struct Received {
-    hashers: Hashers,
-    /// `None` if nothing is written yet.
-    upload: Option<UploadFile>,
-    rest: Bytes,
-}
-
-impl Received {
-    /// Writes the rest, which blocks.
-    fn write_all(self, storage: &Storage) -> Result<UploadFile, StorageError> {
-        let mut upload = match self.upload {
-            Some(upload) => upload,
-            None => storage.begin_upload(self.hashers)?,
-        };
-        for block in self.rest.chunks(BLOCK_BYTES) {
-            upload.write_block(block)?;
-        }
-        Ok(upload)
-    }
-}
-
-/// Receives a request's body. All that is left in memory at the end is less than a block, or a part of the body that arrived at
-/// once.
-async fn receive_body(
-    storage: &Arc<Storage>,
-    hashers: Hashers,
-    mut body: Option<StreamingBlob>,
-    length: u64,
-) -> S3Result<Received> {
-    let mut received = Received { hashers, upload: None, rest: Bytes::new() };
-    let mut received_bytes: u64 = 0;
-    while let Some(body) = &mut body
-        && let Some(chunk) = body.next().await
-    {
-        let chunk = chunk.map_err(body_error)?;
-        received_bytes += chunk.len() as u64;
-        if received_bytes > length {
-            return Err(s3_error!(IncompleteBody, "The body is longer than its declared length."));
-        }
-        received.rest = joined(received.rest, chunk);
-        if received.rest.len() >= BLOCK_BYTES && received_bytes < length {
-            let rest = received.rest.split_off(received.rest.len() / BLOCK_BYTES * BLOCK_BYTES);
-            let storage = Arc::clone(storage);
-            let upload = run_blocking(move || received.write_all(&storage).map_err(internal_error)).await?;
-            received = Received { hashers: Hashers::default(), upload: Some(upload), rest };
-        }
-    }
-    // The decoder of `aws-chunked` bodies does not notice a body that stops after a complete chunk.
-    if received_bytes != length {
-        return Err(s3_error!(IncompleteBody, "The body is shorter than its declared length."));
-    }
-    Ok(received)
-}
-
-/// Appends `chunk`, without copying if it is the first.
-fn joined(rest: Bytes, chunk: Bytes) -> Bytes {
-    if rest.is_empty() {
-        return chunk;
-    }
-    let mut bytes = BytesMut::from(rest);
-    bytes.extend_from_slice(&chunk);
-    bytes.freeze()
 }
 
 /// Refuses unsupported features instead of ignoring them, because a client may rely on them.

@@ -11,10 +11,19 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 
-use super::body::BodyError;
-
 /// Maximum number of bytes before multer must find something in them. The headers of a part have a few hundred.
 const MAX_FRAMING_BYTES: usize = 64 << 10;
+
+/// The error of a body in which multer found nothing for too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the multipart boundary was not found")]
+pub struct NoBoundary;
+
+impl From<NoBoundary> for std::io::Error {
+    fn from(error: NoBoundary) -> Self {
+        Self::new(std::io::ErrorKind::InvalidData, error)
+    }
+}
 
 /// A body that yields one chunk at a time, so that multer parses each before it takes the next.
 #[derive(Debug)]
@@ -43,8 +52,8 @@ impl<S> FramingLimit<S> {
     }
 }
 
-impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Stream for FramingLimit<S> {
-    type Item = Result<Bytes, BodyError>;
+impl<S: Stream<Item = Result<Bytes, E>> + Unpin, E: From<NoBoundary>> Stream for FramingLimit<S> {
+    type Item = Result<Bytes, E>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if std::mem::take(&mut self.yielded) {
@@ -53,7 +62,7 @@ impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Stream for FramingLimit
             return Poll::Pending;
         }
         if self.unparsed.0.load(Ordering::Relaxed) > MAX_FRAMING_BYTES {
-            return Poll::Ready(Some(Err(BodyError::NoBoundary)));
+            return Poll::Ready(Some(Err(NoBoundary.into())));
         }
         let piece = ready!(self.body.poll_next_unpin(context));
         if let Some(Ok(bytes)) = &piece {
@@ -68,7 +77,7 @@ impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Stream for FramingLimit
 mod tests {
     use super::*;
 
-    fn pieces(number: usize, bytes: &'static [u8]) -> impl Stream<Item = Result<Bytes, BodyError>> + Unpin {
+    fn pieces(number: usize, bytes: &'static [u8]) -> impl Stream<Item = Result<Bytes, NoBoundary>> + Unpin {
         futures::stream::iter((0..number).map(move |_| Ok(Bytes::from_static(bytes))))
     }
 
@@ -83,7 +92,7 @@ mod tests {
                 None => panic!("the whole body was accepted"),
             }
         };
-        assert!(matches!(error, BodyError::NoBoundary));
+        assert_eq!(error, NoBoundary);
         assert_eq!(yielded, MAX_FRAMING_BYTES + 1024);
     }
 
