@@ -1,6 +1,7 @@
 //! The commands that do not serve: each opens what it needs, does its work and closes it.
 
 use std::fs::File;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,7 +94,7 @@ pub async fn adopt(
     config: Config,
     clock: Arc<dyn Clock>,
     adoption: &BulkAdoption,
-    report: impl FnMut(AdoptionEvent),
+    report: impl FnMut(AdoptionEvent) -> ControlFlow<()>,
 ) -> Result<(), Error> {
     let components = open_existing(config, clock).await?;
     let adopted = components.service.adopt_all(adoption, report).await;

@@ -1,6 +1,7 @@
 //! The command `adopt`: its arguments, its progress bar and its report.
 
 use std::error::Error;
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -86,24 +87,22 @@ pub(super) async fn run(arguments: Adopt) -> Result<ExitCode, Box<dyn Error>> {
         dry_run: arguments.dry_run,
     };
     let mut report = Report::new(arguments.json, arguments.dry_run);
-    let mut unwritten = None;
+    let mut written = Ok(());
     let adopted = app::adopt(config, Arc::new(SystemClock), &adoption, |event| {
-        if let Err(error) = report.add(event) {
-            unwritten.get_or_insert(error);
-        }
+        written = report.add(event);
+        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     let adopted = adopted.await;
     report.bar.finish_and_clear();
-    print(&report.totals())?;
+    if report.has_started && written.is_ok() {
+        written = print(&report.totals());
+    }
     adopted.map_err(|error| match error {
         app::Error::ServiceCause(cause) => format!("{}; run the command again to continue", chain(&*cause)).into(),
         other => Box::<dyn Error>::from(other),
     })?;
-    match unwritten {
-        Some(error) => Err(error.into()),
-        None if report.rejected.is_empty() => Ok(ExitCode::SUCCESS),
-        None => Ok(ExitCode::FAILURE),
-    }
+    written?;
+    Ok(if report.rejected == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// What became of the objects.
@@ -111,11 +110,14 @@ struct Report {
     json: bool,
     dry_run: bool,
     bar: ProgressBar,
+    /// Whether the bucket could be listed.
+    has_started: bool,
     /// Adopted, or valid in a dry run.
     adopted: u64,
     already_adopted: u64,
-    /// Keys and reasons.
-    rejected: Vec<(String, String)>,
+    rejected: usize,
+    /// The first of them, and why.
+    named: Vec<String>,
 }
 
 /// The number of rejected objects that the text names.
@@ -125,15 +127,16 @@ impl Report {
     fn new(json: bool, dry_run: bool) -> Self {
         // Not drawn unless standard error is a terminal.
         let bar = ProgressBar::new(0);
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} objects, {per_sec}, {eta} left") {
+        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} objects listed so far, {per_sec}") {
             bar.set_style(style);
         }
-        Self { json, dry_run, bar, adopted: 0, already_adopted: 0, rejected: Vec::new() }
+        Self { json, dry_run, bar, has_started: false, adopted: 0, already_adopted: 0, rejected: 0, named: Vec::new() }
     }
 
     fn add(&mut self, event: AdoptionEvent) -> std::io::Result<()> {
         let (key, result) = match event {
             AdoptionEvent::Listed(number) => {
+                self.has_started = true;
                 self.bar.inc_length(number as u64);
                 return Ok(());
             }
@@ -149,27 +152,36 @@ impl Report {
         match result {
             AdoptionResult::Adopted(_) | AdoptionResult::Valid => self.adopted += 1,
             AdoptionResult::AlreadyAdopted(_) => self.already_adopted += 1,
-            AdoptionResult::Rejected(error) => self.rejected.push((key, as_clause(chain(&error)))),
+            AdoptionResult::Rejected(error) => {
+                self.rejected += 1;
+                if self.named.len() < MAX_NAMED {
+                    let reason = as_clause(chain(&error));
+                    self.named.push(format!("rejected: {}: {}\n", printable(&key), reason.trim_end_matches('.')));
+                }
+            }
         }
         if self.json { self.bar.suspend(|| print(&format!("{line}\n"))) } else { Ok(()) }
     }
 
     fn totals(&self) -> String {
-        let (adopted, already_adopted, rejected) = (self.adopted, self.already_adopted, self.rejected.len());
+        let Self { adopted, already_adopted, rejected, .. } = *self;
         if self.json {
             let name = if self.dry_run { "valid" } else { "adopted" };
             return format!("{}\n", json!({name: adopted, "already_adopted": already_adopted, "rejected": rejected}));
         }
         let done = if self.dry_run { "can be adopted" } else { "adopted" };
         let mut text = format!("{} {done}, {already_adopted} adopted before, {rejected} rejected\n", counted(adopted, "object"));
-        for (key, reason) in self.rejected.iter().take(MAX_NAMED) {
-            text += &format!("rejected: {}: {}\n", key.escape_debug(), reason.trim_end_matches('.'));
-        }
+        text.extend(self.named.iter().map(String::as_str));
         if rejected > MAX_NAMED {
             text += &format!("… and {} more; --json lists all\n", rejected - MAX_NAMED);
         }
         text
     }
+}
+
+/// Escapes control characters, with which a key could change the terminal.
+fn printable(key: &str) -> String {
+    key.chars().map(|c| if c.is_control() { c.escape_unicode().to_string() } else { c.to_string() }).collect()
 }
 
 #[cfg(test)]

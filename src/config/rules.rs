@@ -27,6 +27,7 @@ impl Config {
         self.check_storage()?;
         self.check_bounds()?;
         self.check_http()?;
+        self.uploads.check()?;
         self.imports.check()?;
         self.captions.check()?;
         self.access.check()?;
@@ -217,6 +218,6 @@ impl Config {
 }
 
 /// The database statements of an upload that run one after the other, including commits; and one in reserve.
-const UPLOAD_STATEMENTS: u32 = 23;
+const UPLOAD_STATEMENTS: u32 = 26;
 /// Upper bound for decoding an image within the default limits, even on a busy machine. Larger limits take longer in proportion.
 const DECODE_TIME: Duration = Duration::from_secs(60);

@@ -2,11 +2,24 @@
 
 use clap::Args;
 
+use super::error::{ConfigError, require};
+use super::units::{Bytes, Seconds};
 use crate::service::images::adoption_sources::AdoptionSources;
+use crate::service::images::drafts::DraftLimits;
 
-/// Where images may come from.
+/// Where images may come from, and how many uploads may be unfinished.
 #[derive(Debug, Clone, Args)]
 pub struct UploadConfig {
+    /// Maximum number of open uploads per user: those that were created and are neither complete nor expired. A request for
+    /// another is rejected with 429.
+    #[arg(long, help_heading = "Uploads", env = "MAX_OPEN_UPLOADS", default_value_t = 20)]
+    pub max_open_uploads: u32,
+    /// Maximum total size of the open uploads of a user, as announced.
+    #[arg(long, help_heading = "Uploads", env = "MAX_OPEN_UPLOAD_BYTES", default_value_t = Bytes(200 << 20))]
+    pub max_open_upload_bytes: Bytes,
+    /// Seconds for which a file can be sent directly to the storage.
+    #[arg(long, help_heading = "Uploads", env = "DIRECT_UPLOAD_LIFETIME", default_value_t = Seconds(3600))]
+    pub direct_upload_lifetime: Seconds,
     /// Comma-separated prefixes of existing objects that clients may adopt as images, each as `bucket/prefix`. `{user_id}` in a
     /// prefix stands for the owner of the image. `none` permits no objects. Unset: `incoming/` in S3_BUCKET.
     #[arg(long, help_heading = "Uploads", env = "ADOPT_SOURCES")]
@@ -14,7 +27,25 @@ pub struct UploadConfig {
 }
 
 impl UploadConfig {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        require((1..=1000).contains(&self.max_open_uploads), "MAX_OPEN_UPLOADS", "must be from 1 to 1000")?;
+        let lifetime = self.direct_upload_lifetime.0;
+        require(
+            (60..=7 * 86_400).contains(&lifetime),
+            "DIRECT_UPLOAD_LIFETIME",
+            "must be from 60 to 604800 seconds (7 days), because S3 allows no more",
+        )
+    }
+
     pub(super) fn adopt_sources(&self, bucket: &str) -> AdoptionSources {
         self.adopt_sources.clone().unwrap_or_else(|| AdoptionSources::default_of(bucket))
+    }
+
+    pub(super) fn draft_limits(&self) -> DraftLimits {
+        DraftLimits {
+            max_open: self.max_open_uploads,
+            max_open_bytes: self.max_open_upload_bytes.0,
+            direct_lifetime: self.direct_upload_lifetime.duration(),
+        }
     }
 }

@@ -121,7 +121,9 @@ impl Failure {
                 | Error::NotInPlan { .. }
                 | Error::LinkExpired => ErrorType::Forbidden,
                 Error::QuotaExceeded(_) => ErrorType::QuotaExceeded,
-                Error::TooManyRequests { .. } | Error::TooManyPending { .. } => ErrorType::TooManyRequests,
+                Error::TooManyRequests { .. } | Error::TooManyPending { .. } | Error::TooManyOpenUploads { .. } => {
+                    ErrorType::TooManyRequests
+                }
                 Error::NotFound { .. } | Error::NotInCollection => ErrorType::NotFound,
                 Error::NoSuchRange { .. } => ErrorType::RangeNotSatisfiable,
                 Error::Conflict { .. } | Error::StillRunning { .. } => ErrorType::Conflict,
@@ -180,6 +182,7 @@ impl Failure {
                 | Error::TooManyRequests { retry_after }
                 | Error::TooManyPending { retry_after, .. },
             ) => Some(*retry_after),
+            Self::Service(Error::TooManyOpenUploads { .. }) => Some(Duration::from_secs(60)),
             Self::Service(Error::ResizeInProgress) => Some(Duration::from_secs(2)),
             Self::Service(Error::Unavailable { .. }) => Some(Duration::from_secs(5)),
             _ => None,

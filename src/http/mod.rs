@@ -138,6 +138,9 @@ fn admin_routes() -> OpenApiRouter<AppState> {
 fn api_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(images::listing::list_images, images::uploads::upload_image))
+        .routes(routes!(images::uploads::direct::list_uploads, images::uploads::direct::create_upload))
+        .routes(routes!(images::uploads::direct::get_upload, images::uploads::direct::delete_upload))
+        .routes(routes!(images::uploads::direct::complete_upload))
         .routes(routes!(images::get_image, images::update_image, images::delete_image))
         .routes(routes!(images::get_download_url))
         .routes(routes!(images::restore_image))

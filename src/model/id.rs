@@ -111,6 +111,8 @@ macro_rules! ids {
 ids! {
     /// An import job; contains the time at which it was created.
     JobId;
+    /// An upload in several requests; contains the time at which it was created.
+    UploadId;
     /// A collection.
     CollectionId;
     /// An account.

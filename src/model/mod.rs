@@ -12,6 +12,7 @@ pub mod collection;
 pub mod color;
 pub mod content_disposition;
 pub mod counter;
+pub mod draft;
 pub mod entity_tag;
 pub mod filter;
 pub mod format;

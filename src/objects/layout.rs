@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::model::id::ImageId;
+use crate::model::id::{ImageId, UploadId};
 use crate::model::image::Image;
 
 /// The name of an image's original. Thumbnails are named by their size.
@@ -61,14 +61,24 @@ pub fn key(id: ImageId, name: &str) -> String {
 /// objects there, to be adopted.
 pub const INCOMING: &str = "incoming/";
 
-/// Returns whether only the service writes this key.
-pub fn is_own(key: &str) -> bool {
-    let id = key.strip_prefix(INCOMING).and_then(|rest| rest.split_once('/'));
-    parse(key).is_some() || id.is_some_and(|(id, _)| is_uuid_v7(id))
+/// The name of the object to which a direct upload goes.
+pub const DIRECT: &str = "file";
+
+/// Returns the key of an object of an upload in several requests.
+pub fn incoming(id: UploadId, name: &str) -> String {
+    format!("{INCOMING}{id}/{name}")
 }
 
-fn is_uuid_v7(text: &str) -> bool {
-    ImageId::parse(text).is_some_and(|id| id.uuid().get_version_num() == 7)
+/// Parses the key of an object of an upload in several requests.
+pub fn parse_incoming(key: &str) -> Option<(UploadId, &str)> {
+    let (id, name) = key.strip_prefix(INCOMING)?.split_once('/')?;
+    let id = UploadId::parse(id).filter(|id| id.uuid().get_version_num() == 7)?;
+    Some((id, name))
+}
+
+/// Returns whether only the service and the clients of its uploads write this key.
+pub fn is_own(key: &str) -> bool {
+    parse(key).is_some() || parse_incoming(key).is_some()
 }
 
 /// Parses a key into the image's id and the object's name; `None` if the key does not follow this layout.

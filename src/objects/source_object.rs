@@ -8,6 +8,7 @@ use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use bytes::{Bytes, BytesMut};
 
 use super::error::Error;
+use super::error_chain::error_chain;
 use super::{ListedObject, ObjectStore, listed, transfer_timeout};
 
 /// An object that is being read.
@@ -31,12 +32,19 @@ impl ObjectStore {
     /// Starts to read an object of any bucket that the service's credentials can read.
     ///
     /// # Errors
-    /// The object or the bucket does not exist, or the storage is unavailable or refuses the request.
+    /// The object or the bucket does not exist or may not be read, or the storage is unavailable or refuses the request.
     pub async fn open_source(&self, bucket: &str, key: &str) -> Result<SourceObject, Error> {
         let request = self.client.get_object().bucket(bucket).key(key);
         let opening = tokio::time::timeout(self.timeout, request.send()).await;
         let object = opening.map_err(|_| Error::TimedOut { operation: OPERATION, timeout: self.timeout })?;
-        let object = object.map_err(|error| self.source_error(bucket, OPERATION, error))?;
+        let object = object.map_err(|error| match error.code() {
+            // AWS says so of an object that does not exist if the bucket may not be listed.
+            Some("AccessDenied" | "InvalidObjectState") => {
+                tracing::debug!(bucket, key, "the storage does not permit to read an object: {}", error_chain(&error));
+                Error::NotFound { operation: OPERATION }
+            }
+            _ => self.source_error(bucket, OPERATION, error),
+        })?;
         Ok(SourceObject { object, timeout: self.timeout })
     }
 
@@ -73,6 +81,11 @@ impl SourceObject {
     /// Returns the announced length in bytes.
     pub fn length(&self) -> Option<u64> {
         self.object.content_length().and_then(|length| u64::try_from(length).ok())
+    }
+
+    /// Returns the stored media type.
+    pub fn content_type(&self) -> Option<&str> {
+        self.object.content_type()
     }
 
     /// Reads the object within [`transfer_timeout`] for `max_bytes`. Returns `None` if it is longer than that.

@@ -1,5 +1,6 @@
 //! The errors that a client can act on. `http/error.rs` maps them to statuses and response bodies.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -18,10 +19,10 @@ pub enum Error {
     /// The file has an accepted format, but is damaged or outside the limits.
     #[error("{}.", capitalized(reason))]
     InvalidFile { reason: String, details: Fields },
-    #[error("{}", unsupported_message(*.found))]
+    #[error("{}", unsupported_message(.found.as_deref()))]
     UnsupportedFormat {
         /// The name of the file's actual format, if it was recognised.
-        found: Option<&'static str>,
+        found: Option<Cow<'static, str>>,
     },
     /// All invalid fields, each with the rule that it breaks.
     #[error("{}", invalid_message(.0))]
@@ -53,6 +54,11 @@ pub enum Error {
         counted(*pending, "URL")
     )]
     TooManyPending { pending: u64, limit: u64, retry_after: Duration },
+    #[error(
+        "The user has too many open uploads: there would be more than {limit}, the limit that {setting} sets. Complete or delete some of \
+         them first."
+    )]
+    TooManyOpenUploads { limit: u64, setting: &'static str },
     #[error("Only the owner of image {id} can do this.")]
     NotOwner { id: crate::model::id::ImageId },
     #[error("user_id must be the caller's own user id. Callers can upload only for themselves.")]
@@ -166,6 +172,10 @@ impl Error {
         Self::NotFound { what: "such image".to_owned() }
     }
 
+    pub fn no_such_upload() -> Self {
+        Self::NotFound { what: "such upload".to_owned() }
+    }
+
     pub fn no_such_collection() -> Self {
         Self::NotFound { what: "such collection".to_owned() }
     }
@@ -213,6 +223,7 @@ impl Error {
             Self::LinkExpired => "link_expired",
             Self::TooManyRequests { .. } => "too_many_requests",
             Self::TooManyPending { .. } => "too_many_pending",
+            Self::TooManyOpenUploads { .. } => "too_many_open_uploads",
             Self::NotOwner { .. } => "not_owner",
             Self::OtherUser => "other_user",
             Self::NotFound { .. } | Self::NotInCollection => "not_found",
@@ -257,7 +268,7 @@ impl From<objects::Error> for Error {
 impl From<imaging::Error> for Error {
     fn from(error: imaging::Error) -> Self {
         match error {
-            imaging::Error::UnsupportedFormat { found } => Self::UnsupportedFormat { found },
+            imaging::Error::UnsupportedFormat { found } => Self::UnsupportedFormat { found: found.map(Cow::Borrowed) },
             imaging::Error::Internal { .. } => Self::internal(error),
             refused => {
                 let reason = refused.to_string();

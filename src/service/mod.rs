@@ -107,6 +107,7 @@ pub struct Limits {
     /// The longest an upload can take: the sum of the time limits of its steps.
     pub longest_upload: Duration,
     pub adoption_sources: images::adoption_sources::AdoptionSources,
+    pub drafts: images::drafts::DraftLimits,
     pub imports: jobs::import_queue::ImportLimits,
     pub captions: jobs::caption_queue::CaptionLimits,
     /// Secrets for access tokens. The first signs, all verify. If empty, the database keeps a generated one.

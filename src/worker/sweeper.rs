@@ -58,6 +58,7 @@ async fn take(service: &Service, step: Step) -> Result<Outcome, Error> {
         Step::PurgeImage => service.purge_next().await,
         Step::AbandonUpload => service.abandon_next_upload().await,
         Step::ExpireKeys => service.expire_keys().await,
+        Step::ExpireUploads => service.expire_uploads().await,
         Step::ExpireImports => service.expire_imports().await,
         Step::ExpireAccess => service.expire_access().await,
         Step::RemoveCollections => service.remove_collections().await,
@@ -80,6 +81,7 @@ enum Step {
     PurgeImage,
     AbandonUpload,
     ExpireKeys,
+    ExpireUploads,
     ExpireImports,
     ExpireAccess,
     RemoveCollections,
@@ -92,7 +94,7 @@ enum Step {
 
 impl Step {
     /// The order matters: first the steps that announce removals, then the removals, which wait for the storage.
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::PurgeImage,
         Self::AbandonUpload,
         Self::ExpireKeys,
@@ -102,6 +104,7 @@ impl Step {
         Self::GiveUpVariants,
         Self::MoveObjects,
         Self::MeasureVariants,
+        Self::ExpireUploads,
         Self::RemoveObjects,
         Self::RemoveVariants,
     ];
@@ -111,6 +114,7 @@ impl Step {
             Self::PurgeImage => "purge_image",
             Self::AbandonUpload => "abandon_upload",
             Self::ExpireKeys => "expire_keys",
+            Self::ExpireUploads => "expire_uploads",
             Self::ExpireImports => "expire_imports",
             Self::ExpireAccess => "expire_access",
             Self::RemoveCollections => "remove_collections",

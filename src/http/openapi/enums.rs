@@ -45,6 +45,7 @@ string_enums! {
     ImageFormatSchema as "ImageFormat", "The file format of an original.", Format::ALL.map(Format::name);
     ThumbnailFormatSchema as "ThumbnailFormat", "The file format of a thumbnail or a resized image.",
         Format::ALL.into_iter().filter(|format| *format != Format::Gif).map(Format::name);
+    ContentTypeSchema as "ContentType", "The media type of an accepted file format.", Format::ALL.map(Format::content_type);
     OversizeSchema as "Oversize",
         "What happens to an image that is larger than the limits. `reject`: the upload fails. `shrink`: the image is scaled down to the limits, \
          unless it is a GIF or animated.",

@@ -83,6 +83,8 @@ error_responses! {
         "There is already a collection named \"summer-2026\"." {};
     IdempotencyConflict "409" [Conflict] "The first request with the same `Idempotency-Key` has not finished yet. Retry after the time in `Retry-After`.",
         "The first request with this Idempotency-Key is still running. Try again in 12 seconds." {}, RETRY_AFTER;
+    UploadConflict "409" [Conflict] "The file has not arrived, or another request is completing the upload. Retry later.",
+        "The file has not arrived. Send it to the storage first." {}, RETRY_AFTER;
     LimitReached "409" [Conflict] "The maximum number of these resources exists. Delete one first.",
         "The account already has 100 keys. Delete one first." {};
     Gone "410" [Gone] "The image is already deleted.",
@@ -103,6 +105,10 @@ error_responses! {
     ImportLimitReached "429" [TooManyRequests]
         "A rate limit was exceeded, or the user has too many URLs waiting to be imported: see `max_pending_imports` of `GET /limits`.",
         "The user has 1000 URLs waiting to be imported. With this request there would be more than 1000, the limit that IMPORT_MAX_PENDING sets. Try again when some of them are finished."
+        {}, RETRY_AFTER;
+    OpenUploadLimitReached "429" [TooManyRequests]
+        "A rate limit was exceeded, or the user has too many open uploads.",
+        "The user has too many open uploads: there would be more than 20, the limit that MAX_OPEN_UPLOADS sets. Complete or delete some of them first."
         {}, RETRY_AFTER;
     InternalServerError "500" [InternalServerError] "An internal error occurred. `details.request_id` identifies the request in the service's log.",
         "An internal error occurred. details.request_id identifies it in the service's log."

@@ -51,6 +51,7 @@ use super::identity::authentication::UNRESTRICTED_PATHS;
     )),
     tags(
         (name = "images", description = "Images, their metadata and thumbnails"),
+        (name = "uploads", description = "Uploads in several requests"),
         (name = "links", description = "Public links and share links to originals"),
         (name = "collections", description = "Named collections of images"),
         (name = "imports", description = "Jobs that import images from URLs"),

@@ -74,7 +74,7 @@ impl Multipart {
         let content_type = headers.get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
         let content_type = HeaderParameters::parse(content_type);
         if content_type.kind != "multipart/form-data" {
-            return Err(ApiError::wrong_media_type("multipart/form-data"));
+            return Err(ApiError::wrong_media_type("multipart/form-data, or application/json to adopt an object"));
         }
         let boundary = content_type.text("boundary").ok_or_else(|| bad_multipart("the Content-Type has no boundary"))?;
         // RFC 2046, 5.1.1. With an empty boundary, multer would find no parts, and the errors would blame the fields.

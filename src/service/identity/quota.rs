@@ -3,6 +3,8 @@
 //! Usage is the sum of counters, which change in the transactions that store, delete and restore images. A transaction that adds
 //! to the usage locks the account's row before it reads the counters, so that two uploads cannot both take the last place.
 //!
+//! Open uploads reserve their announced length. An upload that becomes an image is ended before its image takes the quota.
+//!
 //! Resized images count towards the quota of bytes as well, but they never cause a refusal: they are evicted for originals and
 //! for newer resized images.
 
@@ -10,10 +12,12 @@ use super::permissions::require_enabled;
 use crate::model::account::Account;
 use crate::model::caller::UserId;
 use crate::model::counter::Counter;
+use crate::model::draft::UploadId;
 use crate::model::plan::{Features, Usage};
 use crate::service::Service;
 use crate::service::error::{Error, Fields};
 use crate::service::images::trash::{require_trash_quota, trash_usage};
+use crate::store::images::uploads::OpenUploads;
 use crate::store::{self, Tx};
 
 impl Service {
@@ -30,16 +34,19 @@ impl Service {
         Ok(features(&mut reader, &account).await?)
     }
 
-    /// Checks the quota without a lock, so that an upload that exceeds it is refused before it is processed.
+    /// Checks the quota without a lock, so that an upload that exceeds it is refused before it is processed. `draft` is the upload
+    /// itself, if it has reserved its quota.
     pub(in crate::service) async fn check_quota(
         &self,
         user: &UserId,
         features: Option<&Features>,
         bytes: u64,
+        draft: Option<UploadId>,
     ) -> Result<(), Error> {
         let Some(features) = features.filter(|features| has_quota(features)) else { return Ok(()) };
         self.shrink_trash(user, features).await?;
-        require_quota(features, self.usage(user).await?, bytes)
+        let open = store::images::uploads::open(&self.db, user, draft).await?;
+        require_quota(features, with_open(self.usage(user).await?, open), bytes)
     }
 
     /// Returns the images and bytes that a user has.
@@ -70,7 +77,8 @@ pub(in crate::service) async fn reserve_quota(tx: &mut Tx, user: &UserId, bytes:
     let Some(features) = features(&mut *tx, &account).await?.filter(has_quota) else { return Ok(None) };
     let images = count_images_of(tx, user).await?;
     let used = store::images::counters::read_in(tx, &Counter::user_bytes(user)).await?;
-    require_quota(&features, Usage { images, bytes: used, ..Usage::default() }, bytes)?;
+    let open = store::images::uploads::open(&mut *tx, user, None).await?;
+    require_quota(&features, with_open(Usage { images, bytes: used, ..Usage::default() }, open), bytes)?;
     if let Some(max) = features.max_bytes {
         limit_variants(tx, user, max.saturating_sub(used + bytes)).await?;
     }
@@ -110,6 +118,10 @@ pub(in crate::service) async fn count_images_of(tx: &mut Tx, user: &UserId) -> R
 
 fn of_images(user: &UserId) -> [Counter; 2] {
     [Counter::user(user), Counter::private_user(user)]
+}
+
+fn with_open(usage: Usage, open: OpenUploads) -> Usage {
+    Usage { images: usage.images + open.count, bytes: usage.bytes + open.bytes, ..usage }
 }
 
 fn require_quota(features: &Features, usage: Usage, bytes: u64) -> Result<(), Error> {

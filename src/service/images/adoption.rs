@@ -77,47 +77,65 @@ impl Service {
     }
 
     pub(in crate::service) async fn adopt_object(self: &Arc<Self>, turn: Turn, adoption: Adoption) -> Result<Adopted, Error> {
+        let request = adoption.clone().into_upload(Bytes::new(), None, None);
+        if let Some(image) = self.find_replay(&request).await? {
+            return self.existing(&image).await;
+        }
         let (bucket, key) = (&adoption.object.bucket, &adoption.object.key);
         let source = self.objects.open_source(bucket, key).await.map_err(explain)?;
         let fingerprint = source.etag().map(|etag| fingerprint_of_object(&adoption.object, etag));
-        let user = adoption.user_id.clone();
-        let replaced = match self.find_adopted(&user, fingerprint.as_deref()).await? {
-            Known::New => None,
-            Known::Deleted(id) => Some(id),
-            Known::Image(image) => return self.existing(&image).await,
-        };
-        match self.read_and_store(turn, source, adoption, fingerprint.clone(), replaced).await {
-            Ok(uploaded) => Ok(Adopted { uploaded, existed: false }),
+        match self.adopt_source(turn, source, adoption, fingerprint.as_deref()).await {
             // Another request may have adopted the object at the same time.
-            Err(error) => match self.find_adopted(&user, fingerprint.as_deref()).await? {
-                Known::Image(image) => self.existing(&image).await,
-                Known::New | Known::Deleted(_) => Err(error),
-            },
+            Err(error @ (Error::Conflict { .. } | Error::Overloaded { .. })) => {
+                match self.find_adopted(&request.user_id, fingerprint.as_deref()).await {
+                    Ok(Known::Image(image)) => self.adopted_before(&request, &image).await,
+                    _ => Err(error),
+                }
+            }
+            result => result,
         }
     }
 
-    async fn read_and_store(
+    async fn adopt_source(
         self: &Arc<Self>,
         turn: Turn,
         source: SourceObject,
         adoption: Adoption,
-        fingerprint: Option<Vec<u8>>,
-        replaced: Option<ImageId>,
-    ) -> Result<Uploaded, Error> {
+        fingerprint: Option<&[u8]>,
+    ) -> Result<Adopted, Error> {
+        let find = async |adoption: &Adoption| self.find_adopted(&adoption.user_id, fingerprint).await;
+        if let Known::Image(image) = find(&adoption).await? {
+            return self.adopted_before(&adoption.into_upload(Bytes::new(), None, None), &image).await;
+        }
         let (bytes, admitted) = self.read_source(&turn, source).await?;
-        self.store_upload(admitted, adoption.into_upload(bytes, fingerprint, replaced)).await
+        // Again, because the wait for memory can be long.
+        let replaced = match find(&adoption).await? {
+            Known::New => None,
+            Known::Deleted(id) => Some(id),
+            Known::Image(image) => {
+                return self.adopted_before(&adoption.into_upload(Bytes::new(), None, None), &image).await;
+            }
+        };
+        let upload = adoption.into_upload(bytes, fingerprint.map(<[u8]>::to_vec), replaced);
+        let uploaded = self.store_upload(admitted, upload).await?;
+        Ok(Adopted { uploaded, existed: false })
+    }
+
+    async fn adopted_before(&self, request: &Upload, image: &Image) -> Result<Adopted, Error> {
+        self.complete_key_of_existing(request, image).await?;
+        self.existing(image).await
     }
 
     /// Reads an object within the memory budget.
-    async fn read_source(&self, turn: &Turn, source: SourceObject) -> Result<(Bytes, Admitted), Error> {
-        let length = source.length().unwrap_or(self.limits.max_file_bytes);
-        if length > self.limits.max_file_bytes {
-            self.check_size(length)?;
+    pub(in crate::service) async fn read_source(&self, turn: &Turn, source: SourceObject) -> Result<(Bytes, Admitted), Error> {
+        let max = self.limits.max_file_bytes;
+        let length = source.length().unwrap_or(max);
+        if length > max {
+            return Err(self.file_too_large());
         }
         let admitted = self.admission.reserve_file(turn, length).await?;
         self.metrics.observe_stage("admission", admitted.waited);
-        let bytes = source.read(length).await?;
-        let bytes = bytes.ok_or_else(|| Error::internal("the storage sent more bytes of an object than it announced"))?;
+        let bytes = source.read(length).await?.ok_or_else(|| self.file_too_large())?;
         Ok((bytes, admitted))
     }
 
@@ -175,12 +193,9 @@ pub(in crate::service) fn fingerprint_of_object(object: &ObjectAddress, etag: &s
     fingerprint_of(&[object.bucket.as_bytes(), object.key.as_bytes(), etag.trim_matches('"').as_bytes()])
 }
 
-/// The storage refuses objects that do not exist if the service may not list the bucket.
 fn explain(error: objects::Error) -> Error {
     match error {
-        objects::Error::NotFound { .. } | objects::Error::Refused { .. } => {
-            Error::NotFound { what: "such object, or the service may not read it".to_owned() }
-        }
+        objects::Error::NotFound { .. } => Error::NotFound { what: "such object, or the service may not read it".to_owned() },
         other => other.into(),
     }
 }

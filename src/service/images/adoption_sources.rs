@@ -38,9 +38,9 @@ impl AdoptionSources {
         let is_below = |source: &Source| {
             object.bucket == source.bucket && object.key.starts_with(&source.prefix.replace(USER_ID, user.as_str()))
         };
-        // Some storages treat keys as paths, so such a key could lead to another object.
-        let is_path = object.key.split('/').all(|segment| !["", ".", ".."].contains(&segment));
-        is_path && self.0.iter().any(is_below)
+        // Some storages treat keys as paths, so others could lead to another object.
+        let is_plain = object.key.split('/').all(|segment| !["", ".", ".."].contains(&segment));
+        is_plain && self.0.iter().any(is_below)
     }
 }
 
@@ -52,7 +52,11 @@ impl FromStr for AdoptionSources {
         if text.trim() == "none" {
             return Ok(Self(Vec::new()));
         }
-        text.split(',').map(|source| source.trim().parse()).collect::<Result<_, _>>().map(Self)
+        let sources = text.split(',').map(|source| match source.trim() {
+            "none" => Err("none cannot be combined with other sources".to_owned()),
+            source => source.parse(),
+        });
+        sources.collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -64,10 +68,19 @@ impl FromStr for Source {
         if !s3s::path::check_bucket_name(bucket) {
             return Err(format!("each source must be like bucket/prefix; {bucket:?} is not the name of a bucket"));
         }
-        // Otherwise the user `ann` could adopt the objects of `anna`.
-        let is_segment = prefix.split('/').rev().skip(1).filter(|segment| *segment == USER_ID).count();
-        if prefix.matches(USER_ID).count() != is_segment {
-            return Err(format!("{USER_ID} must stand between slashes, as in {bucket}/incoming/{USER_ID}/"));
+        let segments: Vec<&str> = prefix.split('/').collect();
+        let (folders, rest) = segments.split_at(segments.len() - 1);
+        if folders.iter().any(|segment| ["", ".", ".."].contains(segment)) {
+            return Err(format!(
+                "{text:?} must have no empty segments and no segments . or .., because no such object can be adopted"
+            ));
+        }
+        // A placeholder that is only a part of a segment would permit the user `ann` the objects of `anna`.
+        let has_braces = |segment: &&str| segment.contains(['{', '}']);
+        if folders.iter().filter(|segment| **segment != USER_ID).any(has_braces) || rest.iter().any(has_braces) {
+            return Err(format!(
+                "{text:?} can contain braces only as {USER_ID} between slashes, as in {bucket}/incoming/{USER_ID}/"
+            ));
         }
         Ok(Self { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
     }
@@ -135,8 +148,23 @@ mod tests {
             ("images/incoming/,", "each source must be like bucket/prefix; \"\" is not the name of a bucket"),
             ("/incoming/", "each source must be like bucket/prefix; \"\" is not the name of a bucket"),
             ("Images/x", "each source must be like bucket/prefix; \"Images\" is not the name of a bucket"),
-            ("images/{user_id}", "{user_id} must stand between slashes, as in images/incoming/{user_id}/"),
-            ("images/a-{user_id}/", "{user_id} must stand between slashes, as in images/incoming/{user_id}/"),
+            ("none,images/x", "none cannot be combined with other sources"),
+            (
+                "images/{user_id}",
+                "\"images/{user_id}\" can contain braces only as {user_id} between slashes, as in images/incoming/{user_id}/",
+            ),
+            (
+                "images/a-{user_id}/",
+                "\"images/a-{user_id}/\" can contain braces only as {user_id} between slashes, as in images/incoming/{user_id}/",
+            ),
+            (
+                "images/{USER_ID}/",
+                "\"images/{USER_ID}/\" can contain braces only as {user_id} between slashes, as in images/incoming/{user_id}/",
+            ),
+            (
+                "images//x/",
+                "\"images//x/\" must have no empty segments and no segments . or .., because no such object can be adopted",
+            ),
         ] {
             assert_eq!(text.parse::<AdoptionSources>().unwrap_err(), rule);
         }

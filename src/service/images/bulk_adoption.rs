@@ -1,7 +1,9 @@
 //! Adoption of all objects with a prefix, for operators. It can be interrupted and repeated: objects that were adopted are
 //! recognised by their entity tags in the listing, and are not read again.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
@@ -53,20 +55,19 @@ pub enum AdoptionEvent {
     },
 }
 
-/// How often an object is tried while the database or the storage is unavailable.
-const ATTEMPTS: u32 = 4;
-/// The delay before the first retry; each further one is twice as long.
-const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// How often an object is tried if the database or the storage is unavailable, and how long before each further attempt.
+const RETRY_DELAYS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
 impl Service {
-    /// Adopts objects, and reports each to `report`. Objects that only the service writes, and folder markers, are left out.
+    /// Adopts objects, and reports each to `report`, until it breaks. Objects that only the service writes, and folder markers, are
+    /// left out.
     ///
     /// # Errors
     /// The bucket cannot be listed, or the database or the storage stays unavailable. Repeating the adoption continues it.
     pub async fn adopt_all(
         self: &Arc<Self>,
         adoption: &BulkAdoption,
-        mut report: impl FnMut(AdoptionEvent),
+        mut report: impl FnMut(AdoptionEvent) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         let mut next = None;
         loop {
@@ -76,14 +77,11 @@ impl Service {
                 other => other.into(),
             })?;
             let objects: Vec<_> = page.objects.into_iter().filter(|object| self.is_candidate(adoption, object)).collect();
-            report(AdoptionEvent::Listed(objects.len()));
-            let adopting = objects.into_iter().map(|object| async move {
-                let key = object.key.clone();
-                self.adopt_listed(adoption, object).await.map(|result| AdoptionEvent::Finished { key, result })
-            });
-            let mut finished = stream::iter(adopting).buffer_unordered(adoption.concurrency);
-            while let Some(event) = finished.next().await {
-                report(event?);
+            if report(AdoptionEvent::Listed(objects.len())).is_break() {
+                return Ok(());
+            }
+            if self.adopt_page(adoption, objects, &mut report).await?.is_break() {
+                return Ok(());
             }
             next = page.next;
             if next.is_none() {
@@ -92,26 +90,62 @@ impl Service {
         }
     }
 
+    /// Adopts the objects of a page. After a failure, no further object is started, but those that are running are finished and
+    /// reported.
+    async fn adopt_page(
+        self: &Arc<Self>,
+        adoption: &BulkAdoption,
+        objects: Vec<ListedObject>,
+        report: &mut impl FnMut(AdoptionEvent) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, Error> {
+        let is_stopping = &AtomicBool::new(false);
+        let adopting = objects.into_iter().map(|object| async move {
+            if is_stopping.load(Ordering::Relaxed) {
+                return None;
+            }
+            let key = object.key.clone();
+            Some(self.adopt_listed(adoption, object).await.map(|result| AdoptionEvent::Finished { key, result }))
+        });
+        let mut finished = stream::iter(adopting).buffer_unordered(adoption.concurrency);
+        let mut outcome = Ok(ControlFlow::Continue(()));
+        while let Some(event) = finished.next().await {
+            match event {
+                None => {}
+                Some(Err(error)) => outcome = outcome.and(Err(error)),
+                Some(Ok(event)) => {
+                    let is_break = report(event).is_break();
+                    outcome = outcome.map(|before| if is_break { ControlFlow::Break(()) } else { before });
+                }
+            }
+            let is_going_on = matches!(outcome, Ok(ControlFlow::Continue(())));
+            is_stopping.store(!is_going_on, Ordering::Relaxed);
+        }
+        outcome
+    }
+
     fn is_candidate(&self, adoption: &BulkAdoption, object: &ListedObject) -> bool {
         let address = ObjectAddress { bucket: adoption.bucket.clone(), key: object.key.clone() };
         let is_folder = object.size_bytes == 0 && object.key.ends_with('/');
         !is_folder && !self.is_own_object(&address)
     }
 
-    /// Adopts an object, after some retries if necessary.
+    /// Adopts an object, after some retries if necessary. Nobody waits, so it can wait for memory as often as necessary.
     async fn adopt_listed(self: &Arc<Self>, adoption: &BulkAdoption, object: ListedObject) -> Result<AdoptionResult, Error> {
-        let mut delay = RETRY_DELAY;
-        for _ in 1..ATTEMPTS {
+        let mut delays = RETRY_DELAYS.into_iter();
+        loop {
             match self.try_to_adopt(adoption, &object).await {
-                Err(Error::Unavailable { .. } | Error::Overloaded { .. }) => {}
+                Err(Error::Overloaded { .. }) => {}
+                Err(error @ Error::Unavailable { .. }) => match delays.next() {
+                    Some(delay) => tokio::time::sleep(delay).await,
+                    None => {
+                        // If it is only this object, the others may be adopted nevertheless.
+                        self.db.ping().await?;
+                        self.objects.check().await?;
+                        return Ok(AdoptionResult::Rejected(error));
+                    }
+                },
                 result => return Ok(result.unwrap_or_else(AdoptionResult::Rejected)),
             }
-            tokio::time::sleep(delay).await;
-            delay *= 2;
-        }
-        match self.try_to_adopt(adoption, &object).await {
-            Err(error @ (Error::Unavailable { .. } | Error::Overloaded { .. })) => Err(error),
-            result => Ok(result.unwrap_or_else(AdoptionResult::Rejected)),
         }
     }
 

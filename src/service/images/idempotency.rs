@@ -52,9 +52,8 @@ impl Service {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         if let Some(record) = store::images::idempotency::find(&mut tx, &upload.user_id, key).await? {
-            let lease_left = self.lease_left(&record, now);
-            if now - record.created_at < RETENTION && (record.response.is_some() || lease_left.is_some()) {
-                return replay(&mut tx, upload, record, &fingerprint, lease_left.unwrap_or_default()).await;
+            if let Some(lease_left) = self.remaining_lease(&record, now) {
+                return Ok(Claim::Replay(Box::new(replay(&mut tx, record, &fingerprint, lease_left).await?)));
             }
             store::images::idempotency::forget(&mut tx, &upload.user_id, key, record.subject).await?;
         }
@@ -64,6 +63,55 @@ impl Service {
         }
         tx.commit().await?;
         Ok(Claim::Run)
+    }
+
+    /// Returns the image that the first request with the key of an upload has stored, as it was then. `None` if this is the first
+    /// request.
+    ///
+    /// # Errors
+    /// As for [`Service::claim_key`].
+    pub(in crate::service) async fn find_replay(&self, upload: &Upload) -> Result<Option<Image>, Error> {
+        let Some(key) = upload.idempotency_key().map(IdempotencyKey::as_str) else { return Ok(None) };
+        let fingerprint = fingerprint(upload).await?;
+        let mut tx = self.db.begin().await?;
+        let record = store::images::idempotency::find(&mut tx, &upload.user_id, key).await?;
+        let in_use =
+            record.and_then(|record| self.remaining_lease(&record, self.clock.now()).map(|lease_left| (record, lease_left)));
+        let Some((record, lease_left)) = in_use else { return Ok(None) };
+        replay(&mut tx, record, &fingerprint, lease_left).await.map(Some)
+    }
+
+    /// Completes the key of an upload, if it has one, for an image that exists.
+    ///
+    /// # Errors
+    /// As for [`Service::claim_key`].
+    pub(in crate::service) async fn complete_key_of_existing(&self, upload: &Upload, image: &Image) -> Result<(), Error> {
+        let Some(key) = upload.idempotency_key() else { return Ok(()) };
+        let (fingerprint, answer) = (fingerprint(upload).await?, (image.id.uuid(), snapshot(image)));
+        let mut tx = self.db.begin().await?;
+        self.claim_completed_key(&mut tx, &upload.user_id, key, &fingerprint, answer).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Returns how long the lease of a key lasts, zero if its request has been answered. `None` if the key is free.
+    fn remaining_lease(&self, record: &Record, now: DateTime<Utc>) -> Option<Duration> {
+        let lease_left = self.lease_left(record, now);
+        let in_use = now - record.created_at < RETENTION && (record.response.is_some() || lease_left.is_some());
+        in_use.then(|| lease_left.unwrap_or_default())
+    }
+
+    /// Returns an image as it was when a request with this key stored it. After 24 hours, returns the image as it is now.
+    ///
+    /// # Errors
+    /// The image was deleted.
+    pub(in crate::service) async fn replay_key(&self, user: &UserId, key: &IdempotencyKey, id: ImageId) -> Result<Image, Error> {
+        let mut tx = self.db.begin().await?;
+        let record = store::images::idempotency::find(&mut tx, user, key.as_str()).await?;
+        let mut image = find_stored(&mut tx, id).await?;
+        if let Some(response) = record.and_then(|record| record.response) {
+            restore_snapshot(&mut image, &response);
+        }
+        Ok(image)
     }
 
     /// Returns how long the lease of an unanswered request still lasts.
@@ -156,13 +204,19 @@ impl Service {
 }
 
 /// Uses the connection of the transaction: if replays needed a second one, a few of them could deadlock the pool.
-async fn replay(tx: &mut Tx, upload: &Upload, record: Record, fingerprint: &[u8], lease_left: Duration) -> Result<Claim, Error> {
+async fn replay(tx: &mut Tx, record: Record, fingerprint: &[u8], lease_left: Duration) -> Result<Image, Error> {
     if record.fingerprint != fingerprint {
         return Err(key_reused());
     }
     let Some(response) = record.response else { return Err(still_running(lease_left)) };
-    let id = ImageId::from(record.subject);
-    let Some(mut image) = store::images::find(tx, id).await? else {
+    let mut image = find_stored(tx, ImageId::from(record.subject)).await?;
+    restore_snapshot(&mut image, &response);
+    Ok(image)
+}
+
+/// Finds an image that an earlier request has stored.
+async fn find_stored(tx: &mut Tx, id: ImageId) -> Result<Image, Error> {
+    let Some(image) = store::images::find(tx, id).await? else {
         // Purged.
         return Err(Error::Gone { id });
     };
@@ -172,9 +226,7 @@ async fn replay(tx: &mut Tx, upload: &Upload, record: Record, fingerprint: &[u8]
     if image.deleted_at.is_some() {
         return Err(Error::Gone { id });
     }
-    restore_snapshot(&mut image, &response);
-    debug_assert_eq!(image.user_id, upload.user_id);
-    Ok(Claim::Replay(Box::new(image)))
+    Ok(image)
 }
 
 fn key_reused() -> Error {
@@ -192,6 +244,10 @@ fn still_running(lease_left: Duration) -> Error {
 async fn fingerprint(upload: &Upload) -> Result<Vec<u8>, Error> {
     let upload = upload.clone();
     let hash = move || {
+        // The key of an upload in several requests has its id.
+        if let Origin::Draft(_) = upload.origin {
+            return Vec::new();
+        }
         let object = if let Origin::Object(object) = &upload.origin { Some(&object.address) } else { None };
         let mut parts = vec![
             if object.is_some() { b"\0object" } else { &*upload.bytes },

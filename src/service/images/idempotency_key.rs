@@ -1,5 +1,7 @@
 //! The value of an `Idempotency-Key` header.
 
+use crate::model::draft::UploadId;
+
 /// A string of 1–255 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
@@ -13,6 +15,11 @@ impl IdempotencyKey {
         let visible = !text.is_empty() && text.len() <= Self::MAX_CHARS && text.iter().all(u8::is_ascii_graphic);
         let key = visible.then(|| String::from_utf8(text.to_vec()).ok()).flatten();
         key.map(Self).ok_or_else(|| format!("must have 1 to {} visible ASCII characters", Self::MAX_CHARS))
+    }
+
+    /// Returns the key of an upload in several requests. No client can send it, because it has a space.
+    pub(in crate::service) fn of_upload(id: UploadId) -> Self {
+        Self(format!("upload {id}"))
     }
 
     pub(in crate::service) fn as_str(&self) -> &str {

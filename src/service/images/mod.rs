@@ -3,6 +3,8 @@
 pub mod adoption;
 pub mod adoption_sources;
 pub mod bulk_adoption;
+pub mod direct_uploads;
+pub mod drafts;
 pub mod idempotency;
 pub mod idempotency_key;
 pub mod listing;

@@ -78,7 +78,7 @@ impl Service {
         let mut signer = self.signer().await?;
         let features = self.features_of(&upload.user_id).await?;
         let id = match &upload.origin {
-            Origin::Form(_) | Origin::Object(_) => ImageId::new(&*self.clock),
+            Origin::Form(_) | Origin::Object(_) | Origin::Draft(_) => ImageId::new(&*self.clock),
             Origin::Import(claim) => claim.image_id,
         };
         let method = upload.method().name();
@@ -117,8 +117,8 @@ impl Service {
             }
             header => header,
         };
-        if let Err(imaging::Error::UnsupportedFormat { found }) = header {
-            return Err(Error::UnsupportedFormat { found });
+        if let Err(error @ imaging::Error::UnsupportedFormat { .. }) = header {
+            return Err(error.into());
         }
         self.check_size(size)?;
         self.check_weight(header?)
@@ -141,10 +141,7 @@ impl Service {
     pub fn check_size(&self, size: u64) -> Result<(), Error> {
         let (min, max) = (self.limits.min_file_bytes, self.limits.max_file_bytes);
         if size > max {
-            return Err(invalid_file(format!(
-                "the file is larger than the limit of {}; the operator can raise MAX_FILE_SIZE",
-                counted(max, "byte")
-            )));
+            return Err(self.file_too_large());
         }
         if size < min {
             return Err(invalid_file(format!(
@@ -153,6 +150,11 @@ impl Service {
             )));
         }
         Ok(())
+    }
+
+    pub(in crate::service) fn file_too_large(&self) -> Error {
+        let max = counted(self.limits.max_file_bytes, "byte");
+        invalid_file(format!("the file is larger than the limit of {max}; the operator can raise MAX_FILE_SIZE"))
     }
 
     /// Checks whether an upload may keep its location metadata.
@@ -178,7 +180,7 @@ impl Service {
     ) -> Result<Image, Error> {
         let shrunk = if header.oversize { Some(self.shrink(upload, turn, header).await?) } else { None };
         let header = shrunk.as_ref().map_or(header, |shrunk| &shrunk.header);
-        self.check_quota(&upload.user_id, features.as_ref(), upload.bytes.len() as u64).await?;
+        self.check_quota(&upload.user_id, features.as_ref(), upload.bytes.len() as u64, upload.draft()).await?;
         let mut processed = self.decode(upload, turn, header.clone()).await?;
         if let Some(shrunk) = &shrunk {
             processed.metadata.shrunk_from = Some(shrunk.from);
@@ -255,12 +257,19 @@ impl Service {
         }
         match &upload.origin {
             Origin::Form(_) | Origin::Object(_) => self.complete_key(&mut tx, upload, image).await?,
+            Origin::Draft(draft) => {
+                self.complete_key(&mut tx, upload, image).await?;
+                // Releases what it has reserved.
+                if !store::images::uploads::complete(&mut tx, draft.id, image.id).await? {
+                    return Err(Error::no_such_upload());
+                }
+            }
             Origin::Import(claim) => self.complete_import(&mut tx, *claim).await?,
         }
         reserve_quota_for_upload(&mut tx, &image.user_id, image.file_size).await?;
         store::images::insert(&mut tx, image).await?;
         match &upload.origin {
-            Origin::Form(_) => {}
+            Origin::Form(_) | Origin::Draft(_) => {}
             Origin::Object(object) => self.complete_adoption(&mut tx, object, image).await?,
             Origin::Import(_) => store::images::mark_imported(&mut tx, image.id).await?,
         }

@@ -6,6 +6,7 @@ use super::adoption_sources::ObjectAddress;
 use super::idempotency_key::IdempotencyKey;
 use super::presigned_urls::Links;
 use crate::model::caller::UserId;
+use crate::model::draft::{DraftMethod, UploadId};
 use crate::model::id::ImageId;
 use crate::model::image::{Image, Visibility};
 use crate::model::tag::Tag;
@@ -35,8 +36,19 @@ pub enum Origin {
     Form(Option<IdempotencyKey>),
     /// An object that is already in the storage.
     Object(Box<AdoptedObject>),
+    /// An upload in several requests.
+    Draft(DraftOrigin),
     /// An item of an import job.
     Import(import_queue::Claim),
+}
+
+/// An upload in several requests that becomes an image.
+#[derive(Debug, Clone)]
+pub struct DraftOrigin {
+    pub id: UploadId,
+    pub method: DraftMethod,
+    /// Ensures that it becomes one image, and keeps the first response.
+    pub key: IdempotencyKey,
 }
 
 /// An object from which an image is made.
@@ -55,7 +67,16 @@ pub struct AdoptedObject {
 pub enum UploadMethod {
     Form,
     Adoption,
+    Direct,
     Import,
+}
+
+impl From<DraftMethod> for UploadMethod {
+    fn from(method: DraftMethod) -> Self {
+        match method {
+            DraftMethod::Direct => Self::Direct,
+        }
+    }
 }
 
 impl UploadMethod {
@@ -63,6 +84,7 @@ impl UploadMethod {
         match self {
             Self::Form => "form",
             Self::Adoption => "adoption",
+            Self::Direct => "direct",
             Self::Import => "import",
         }
     }
@@ -73,14 +95,21 @@ impl Upload {
         match &self.origin {
             Origin::Form(key) => key.as_ref(),
             Origin::Object(object) => object.idempotency_key.as_ref(),
+            Origin::Draft(draft) => Some(&draft.key),
             Origin::Import(_) => None,
         }
+    }
+
+    /// The upload in several requests that becomes this image.
+    pub(in crate::service) fn draft(&self) -> Option<UploadId> {
+        if let Origin::Draft(draft) = &self.origin { Some(draft.id) } else { None }
     }
 
     pub(in crate::service) fn method(&self) -> UploadMethod {
         match self.origin {
             Origin::Form(_) => UploadMethod::Form,
             Origin::Object(_) => UploadMethod::Adoption,
+            Origin::Draft(ref draft) => draft.method.into(),
             Origin::Import(_) => UploadMethod::Import,
         }
     }

@@ -47,7 +47,7 @@ impl Service {
         if features.as_ref().is_some_and(|features| !features.imports) {
             return Err(ImportFailure::Url { reason: NO_IMPORTS.to_owned(), retry_after: None });
         }
-        self.check_quota(&item.user_id, features.as_ref(), self.limits.min_file_bytes).await.map_err(failure_of_owner)?;
+        self.check_quota(&item.user_id, features.as_ref(), self.limits.min_file_bytes, None).await.map_err(failure_of_owner)?;
         // The rules were checked when the job was created, but settings may have changed since.
         self.may_keep_location(item.keep_location)
             .map_err(|rule| ImportFailure::Url { reason: format!("keep_location {rule}"), retry_after: None })?;

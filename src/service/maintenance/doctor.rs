@@ -4,6 +4,7 @@
 //! database has confirmed again that there is no such image. Objects younger than a day are left alone, because an upload may be
 //! about to claim them.
 
+mod incoming;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -58,15 +59,18 @@ impl Service {
             after = page.last().map(|object| object.key.clone());
             report.objects += page.len() as u64;
             let mut last_id = None;
+            let mut incoming = Vec::new();
             for object in page {
-                match layout::parse(&object.key) {
-                    Some((id, _)) => {
-                        last_id = Some(id);
-                        group.entry(id).or_default().push(object);
-                    }
-                    None => report.foreign.add(object.key),
+                if let Some((id, _)) = layout::parse(&object.key) {
+                    last_id = Some(id);
+                    group.entry(id).or_default().push(object);
+                } else if layout::parse_incoming(&object.key).is_some() {
+                    incoming.push(object);
+                } else {
+                    report.foreign.add(object.key);
                 }
             }
+            self.check_incoming(report, incoming, fix).await?;
             // The objects of the last image may continue on the next page.
             let unfinished = last_id.filter(|_| !last_page).and_then(|id| group.remove_entry(&id));
             self.check_group(report, &mut seen, std::mem::take(&mut group), fix).await?;

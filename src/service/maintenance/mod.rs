@@ -7,3 +7,4 @@ pub mod repeated_failures;
 pub mod stats;
 pub mod step;
 pub mod sweep;
+mod sweep_uploads;

@@ -232,6 +232,11 @@ impl Storage {
         self.client.put_object().bucket(&self.bucket).key(key).body(body).send().await.expect("an object is put");
     }
 
+    pub async fn put_as(&self, key: &str, bytes: &[u8], content_type: &str) {
+        let request = self.client.put_object().bucket(&self.bucket).key(key).content_type(content_type);
+        request.body(ByteStream::from(bytes.to_vec())).send().await.expect("an object is put");
+    }
+
     pub async fn delete(&self, key: &str) {
         self.client.delete_object().bucket(&self.bucket).key(key).send().await.expect("an object is deleted");
     }

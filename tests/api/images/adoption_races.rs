@@ -48,3 +48,28 @@ async fn an_idempotency_key_belongs_to_one_object() {
     assert!(details["Idempotency-Key"].is_string(), "{details}");
     assert_eq!(app.get("/images").await.ok()["total_count"], 1);
 }
+
+#[tokio::test]
+async fn an_idempotency_key_repeats_the_first_response_whatever_happens_to_the_object() {
+    let app = TestApp::start().await;
+    for (key, seed) in [("incoming/a.jpg", 1), ("incoming/b.jpg", 2)] {
+        app.storage().put(key, &jpeg(60, 60, seed)).await;
+    }
+    let body = json!({"s3_key": "incoming/a.jpg", "user_id": "alice", "title": "A"});
+    let first = adopt_with_key(&app, "k1", &body).await;
+    app.patch("alice", &first.image_id(), &json!({"title": "Renamed"})).await.ok();
+    assert_eq!(adopt_with_key(&app, "k1", &body).await.ok(), first.ok());
+    let mut renamed = body.clone();
+    renamed["title"] = json!("B");
+    assert_error(&adopt_with_key(&app, "k1", &renamed).await, 422, "ValidationError");
+    app.storage().delete("incoming/a.jpg").await;
+    assert_eq!(adopt_with_key(&app, "k1", &body).await.ok(), first.ok());
+    assert_error(&adopt(&app, &body).await, 404, "NotFound");
+    // A key is used up by a request for an object that was adopted before, too.
+    let second = json!({"s3_key": "incoming/b.jpg", "user_id": "alice"});
+    let id = adopt(&app, &second).await.image_id();
+    assert_eq!(adopt_with_key(&app, "k2", &second).await.image_id(), id);
+    app.storage().delete("incoming/b.jpg").await;
+    assert_eq!(adopt_with_key(&app, "k2", &second).await.image_id(), id);
+    assert_error(&adopt_with_key(&app, "k2", &body).await, 422, "ValidationError");
+}

@@ -7,6 +7,8 @@ mod cached_metadata;
 mod cached_races;
 mod content_credentials;
 mod counters;
+mod direct_uploads;
+mod draft_limits;
 mod idempotency;
 mod lifecycle;
 mod limits;

@@ -55,6 +55,19 @@ async fn the_requests_of_the_api_guide_work() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_requests_of_the_upload_guide_work() {
+    let page = include_str!("../../../docs/uploads.md");
+    assert!(page.matches("curl ").count() >= 3, "{page}");
+    let home = Home::embedded();
+    let process = Process::start(&home, &[]).await;
+    let (_, out) = run_requests(page, &process, "").await;
+    assert!(out.contains("\"message\":\"Image uploaded successfully\""), "{out}");
+    let image = Client::new(process.address).list().await.remove(0);
+    assert_eq!((&image["title"], &image["file_name"]), (&"Sunset".into(), &"photo.jpg".into()));
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_requests_of_the_authentication_guide_work() {
     let page = include_str!("../../../docs/authentication.md");
     for mode in ["trusted", "required"] {

@@ -1,6 +1,7 @@
 //! Uploads: a form with a file, or the address of an object that is already in the storage.
 
 pub mod adoption;
+pub mod direct;
 pub mod form;
 
 use axum::extract::{Request, State};
@@ -59,13 +60,15 @@ pub async fn upload_image(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let method = if is_json(&parts.headers) { UploadMethod::Adoption } else { UploadMethod::Form };
+    let is_adoption = is_json(&parts.headers);
+    let method = if is_adoption { UploadMethod::Adoption } else { UploadMethod::Form };
     // Refusals are counted, so they all happen here.
     let uploading = async {
         Query::of(&uri).finish()?;
-        match method {
-            UploadMethod::Adoption => adoption::adopt(&app, &identity, &parts.headers, body).await,
-            _ => form::upload(&app, &identity, &parts.headers, body).await,
+        if is_adoption {
+            adoption::adopt(&app, &identity, &parts.headers, body).await
+        } else {
+            form::upload(&app, &identity, &parts.headers, body).await
         }
     };
     let uploaded = uploading.await.inspect_err(|error| count_refusal(&app, method, error.failure()))?;

@@ -40,7 +40,9 @@ impl Stage {
         // Imports and captions are created but not processed.
         let mode = format!("--auth-mode={mode}");
         let captions = ["--caption-url=http://captions.test/v1", "--caption-model=any", "--caption-concurrency=0"];
-        let app = TestApp::within(world, &[&[&mode, "--import-concurrency=0"], &captions[..]].concat()).await;
+        let app =
+            TestApp::within(world, &[&[&mode, "--import-concurrency=0", "--max-open-uploads=1000"], &captions[..]].concat())
+                .await;
         let callers = Callers::new(&app).await;
         Self { app, callers, file: jpeg(60, 60, 1), count: 0 }
     }
@@ -57,6 +59,10 @@ impl Stage {
         if path.contains("{jobId}") {
             let job = if is_unknown { UNKNOWN_ID.to_owned() } else { self.import("public").await };
             path = path.replace("{jobId}", &job);
+        }
+        if path.starts_with("/uploads/{id}") {
+            let upload = if is_unknown { UNKNOWN_ID.to_owned() } else { self.create("/uploads", &new_upload(), "id").await };
+            path = path.replace("{id}", &upload);
         }
         if path.starts_with("/accounts/{id}") {
             path = path.replace("{id}", if is_unknown { UNKNOWN_ID } else { &self.callers.guest.id });
@@ -174,6 +180,11 @@ impl Stage {
                 let form = Form::upload(user, &self.file);
                 return request.header("Content-Type", Form::content_type()).body(form.finish());
             }
+            "POST /uploads" => {
+                let mut body = new_upload();
+                body["user_id"] = json!(user);
+                body
+            }
             "POST /imports" => json!({"urls": ["http://pictures.test/1"], "user_id": user}),
             "PATCH /images/{image_id}" => json!({"title": "new"}),
             "POST /images/{image_id}/links" => json!({"expires_in": 300}),
@@ -191,7 +202,9 @@ impl Stage {
             "POST /api-keys" | "PUT /api-keys/{id}" => json!({"description": "made by a test"}),
             "POST /plans" => json!({"name": format!("made-{}", self.count)}),
             "PUT /plans/{name}" => json!({"custom_sizes": true}),
-            "POST /images/{image_id}/restore" | "POST /images/{image_id}/caption" => return request,
+            "POST /images/{image_id}/restore" | "POST /images/{image_id}/caption" | "POST /uploads/{id}/complete" => {
+                return request;
+            }
             operation => {
                 assert!([Method::GET, Method::DELETE].contains(&method), "{operation} has no request body in this test");
                 return request;
@@ -221,4 +234,8 @@ impl Stage {
         self.import("private").await;
         self.app.import_all().await;
     }
+}
+
+fn new_upload() -> Value {
+    json!({"file_size": 2000, "content_type": "image/jpeg"})
 }

@@ -1,0 +1,33 @@
+-- Uploads in several requests. The file of the same name for the other database makes the same tables.
+
+create table uploads (
+    id blob primary key,
+    user_id text not null,
+    method text not null,
+    -- open, complete, failed, cancelled or expired. Only open ones count towards the quota.
+    state text not null,
+    -- Limits how many uploads of a user are open: see the unique index.
+    slot integer not null,
+    -- The announced length of the file in bytes.
+    length integer not null,
+    content_type text not null,
+    -- The announced SHA-256 of the file, in hex.
+    sha256 text,
+    -- Title, tags and so on, for the image.
+    properties text not null,
+    image_id blob,
+    failure text,
+    expires_at text not null,
+    -- When the sweeper must look at it.
+    due_at text not null
+) without rowid;
+create unique index uploads_by_slot on uploads (user_id, slot) where state = 'open';
+create index uploads_by_user on uploads (user_id, id);
+create index uploads_by_due on uploads (due_at);
+
+-- The objects below `incoming/<upload id>/` that may exist.
+create table upload_objects (
+    upload_id blob not null references uploads (id) on delete cascade,
+    name text not null,
+    primary key (upload_id, name)
+) without rowid;

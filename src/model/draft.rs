@@ -1,0 +1,79 @@
+//! Drafts: uploads in several requests whose image does not exist yet. To clients, they are uploads.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+
+use super::caller::UserId;
+use super::id::ImageId;
+pub use super::id::UploadId;
+use super::image::Visibility;
+use super::tag::Tag;
+use super::text::{Description, Title};
+
+/// An upload in several requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    pub id: UploadId,
+    pub user_id: UserId,
+    pub method: DraftMethod,
+    pub state: DraftState,
+    /// The announced length of the file in bytes.
+    pub length: u64,
+    /// The announced media type of the file.
+    pub content_type: String,
+    /// The announced SHA-256 of the file.
+    pub sha256: Option<[u8; 32]>,
+    pub properties: Properties,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// How the file is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DraftMethod {
+    /// To the storage, with a presigned URL.
+    Direct,
+}
+
+impl DraftMethod {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Direct].into_iter().find(|method| method.name() == name)
+    }
+}
+
+/// The progress of a draft.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DraftState {
+    /// The file can be sent. Counts towards the quota.
+    Open,
+    Complete(ImageId),
+    /// The file was refused.
+    Failed(DraftFailure),
+    Cancelled,
+    Expired,
+}
+
+/// Why a file was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DraftFailure {
+    InvalidFile { reason: String },
+    UnsupportedFormat { found: Option<Cow<'static, str>> },
+}
+
+/// The properties of the future image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Properties {
+    pub title: Option<Title>,
+    pub description: Option<Description>,
+    pub tags: Vec<Tag>,
+    pub visibility: Visibility,
+    pub keep_location: bool,
+    /// As the client sent it.
+    pub file_name: Option<String>,
+}

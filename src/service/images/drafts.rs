@@ -1,0 +1,202 @@
+//! Drafts: uploads in several requests. They reserve quota from the beginning, and become an image on the path of every upload.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+use super::idempotency_key::IdempotencyKey;
+use super::upload_request::{DraftOrigin, Origin, Upload, UploadMethod, Uploaded};
+use crate::model::caller::{Caller, UserId};
+use crate::model::draft::{Draft, DraftFailure, DraftMethod, DraftState, Properties, UploadId};
+use crate::model::id::ImageId;
+use crate::model::page::PageToken;
+use crate::objects::layout;
+use crate::service::Service;
+use crate::service::admission::Admitted;
+use crate::service::error::{Error, Fields, chain};
+use crate::service::identity::permissions;
+use crate::service::identity::quota::reserve_quota_for_upload;
+use crate::service::paging::{Page, list_fingerprint, parse_page_token};
+use crate::service::time::truncate_to_micros;
+use crate::store;
+
+/// The limits of drafts.
+#[derive(Debug, Clone)]
+pub struct DraftLimits {
+    /// The maximum number of open drafts of a user.
+    pub max_open: u32,
+    /// The maximum announced bytes of the open drafts of a user.
+    pub max_open_bytes: u64,
+    /// How long a direct upload can be sent.
+    pub direct_lifetime: std::time::Duration,
+}
+
+/// What a client announces.
+#[derive(Debug, Clone)]
+pub struct NewDraft {
+    pub user_id: UserId,
+    pub length: u64,
+    pub content_type: String,
+    pub sha256: Option<[u8; 32]>,
+    pub properties: Properties,
+}
+
+impl Service {
+    /// Opens a draft with these objects, and reserves quota for it.
+    pub(in crate::service) async fn open_draft(
+        &self,
+        method: DraftMethod,
+        new: NewDraft,
+        objects: &[&str],
+        expires_at: DateTime<Utc>,
+    ) -> Result<Draft, Error> {
+        let NewDraft { user_id, length, content_type, sha256, properties } = new;
+        let id = UploadId::new(&*self.clock);
+        let expires_at = truncate_to_micros(expires_at);
+        let state = DraftState::Open;
+        let draft = Draft { id, user_id, method, state, length, content_type, sha256, properties, expires_at };
+        let limits = &self.limits.drafts;
+        // Frees the trash, and refuses what would be refused below.
+        let features = self.features_of(&draft.user_id).await?;
+        self.check_quota(&draft.user_id, features.as_ref(), length, None).await?;
+        let mut tx = self.db.begin().await?;
+        store::images::uploads::expire_of_user(&mut tx, &draft.user_id, self.clock.now()).await?;
+        reserve_quota_for_upload(&mut tx, &draft.user_id, length).await?;
+        let open = store::images::uploads::open(&mut tx, &draft.user_id, None).await?;
+        if open.bytes.saturating_add(length) > limits.max_open_bytes {
+            return Err(Error::TooManyOpenUploads { limit: limits.max_open_bytes, setting: "MAX_OPEN_UPLOAD_BYTES" });
+        }
+        if !store::images::uploads::insert(&mut tx, &draft, limits.max_open, expires_at).await? {
+            return Err(Error::TooManyOpenUploads { limit: limits.max_open.into(), setting: "MAX_OPEN_UPLOADS" });
+        }
+        for name in objects {
+            store::images::uploads::add_object(&mut tx, id, name).await?;
+        }
+        tx.commit().await?;
+        Ok(draft)
+    }
+
+    /// Finds a draft of the caller that can be used.
+    ///
+    /// # Errors
+    /// The caller is not authenticated, or has no such draft, or it was cancelled or has expired.
+    pub async fn find_draft(&self, caller: &Caller, id: UploadId) -> Result<Draft, Error> {
+        match permissions::viewer(caller)? {
+            None if *caller != Caller::Gateway => Err(Error::Unauthenticated),
+            // The gateway acts for every user, as when it uploads.
+            user => self.find_usable_draft(user, id).await,
+        }
+    }
+
+    /// As [`Service::find_draft`], for a caller that changes the draft.
+    pub(in crate::service) async fn find_draft_to_change(&self, caller: &Caller, id: UploadId) -> Result<Draft, Error> {
+        self.require_uploader(caller)?;
+        self.find_usable_draft(caller.authenticated_user().map(|user| &user.id), id).await
+    }
+
+    async fn find_usable_draft(&self, owner: Option<&UserId>, id: UploadId) -> Result<Draft, Error> {
+        let is_usable = |draft: &Draft| {
+            let is_ended = matches!(draft.state, DraftState::Cancelled | DraftState::Expired);
+            owner.is_none_or(|owner| *owner == draft.user_id) && !is_ended && draft.expires_at > self.clock.now()
+        };
+        let draft = store::images::uploads::find(&self.db, id).await?;
+        draft.filter(is_usable).ok_or_else(Error::no_such_upload)
+    }
+
+    /// Lists a page of the caller's drafts, also those that have become an image or were refused, until they expire.
+    ///
+    /// # Errors
+    /// The caller is not authenticated, or the page token is not of this list.
+    pub async fn list_drafts(&self, caller: &Caller, limit: u32, token: Option<&str>) -> Result<Page<Draft>, Error> {
+        let user = permissions::authenticated_viewer(caller)?;
+        let list = list_fingerprint("uploads", user.as_str());
+        let last = parse_page_token(token, &list)?.map(|token| UploadId::from(token.last));
+        let drafts = store::images::uploads::page(&self.db, user, last, self.clock.now(), limit + 1).await?;
+        Ok(Page::new(drafts, limit, |draft| PageToken { last: draft.id.uuid() }.encode(&list)))
+    }
+
+    /// Cancels a draft, and releases what it has reserved. If it has become an image, the image stays.
+    ///
+    /// # Errors
+    /// As for [`Service::find_draft`].
+    pub async fn cancel_draft(&self, caller: &Caller, id: UploadId) -> Result<(), Error> {
+        let draft = self.find_draft_to_change(caller, id).await?;
+        let mut tx = self.db.begin().await?;
+        store::images::uploads::cancel(&mut tx, id).await?;
+        tx.commit().await?;
+        self.remove_draft_objects_early(&draft).await;
+        Ok(())
+    }
+
+    /// Stores the file of a draft as an image, on the path of every upload. If the file is refused, the draft has failed.
+    pub(in crate::service) async fn store_draft(
+        self: &Arc<Self>,
+        admitted: Admitted,
+        draft: &Draft,
+        bytes: Bytes,
+    ) -> Result<Uploaded, Error> {
+        let Properties { title, description, tags, visibility, keep_location, file_name } = draft.properties.clone();
+        let key = IdempotencyKey::of_upload(draft.id);
+        let origin = Origin::Draft(DraftOrigin { id: draft.id, method: draft.method, key });
+        let user_id = draft.user_id.clone();
+        let upload = Upload { user_id, title, description, tags, visibility, keep_location, file_name, bytes, origin };
+        let uploaded = self.store_upload(admitted, upload).await;
+        match &uploaded {
+            Ok(_) => self.remove_draft_objects_early(draft).await,
+            Err(error) => self.fail_draft(draft, error).await,
+        }
+        uploaded
+    }
+
+    /// Returns the response to a draft that has become an image.
+    pub(in crate::service) async fn replay_draft(&self, draft: &Draft, image: ImageId) -> Result<Uploaded, Error> {
+        let image = self.replay_key(&draft.user_id, &IdempotencyKey::of_upload(draft.id), image).await?;
+        self.metrics.count_upload(UploadMethod::from(draft.method).name(), "replayed");
+        let links = self.links(&mut self.signer().await?, &image);
+        Ok(Uploaded { image, links })
+    }
+
+    /// Records that a file was refused. Other errors leave the draft open, so that the client can try again.
+    pub(in crate::service) async fn fail_draft(&self, draft: &Draft, error: &Error) {
+        let failure = match error {
+            Error::InvalidFile { reason, .. } => DraftFailure::InvalidFile { reason: reason.clone() },
+            Error::UnsupportedFormat { found } => DraftFailure::UnsupportedFormat { found: found.clone() },
+            _ => return,
+        };
+        let failed = async {
+            let mut tx = self.db.begin().await?;
+            store::images::uploads::fail(&mut tx, draft.id, &failure).await?;
+            tx.commit().await
+        };
+        match failed.await {
+            Ok(()) => self.remove_draft_objects_early(draft).await,
+            Err(error) => tracing::warn!(upload_id = %draft.id, "failed to record a refused file: {}", chain(&error)),
+        }
+    }
+
+    /// Removes the objects of a draft that has ended. The sweeper removes them once more when nobody can write them any longer.
+    async fn remove_draft_objects_early(&self, draft: &Draft) {
+        if let Err(error) = self.remove_draft_objects(draft.id).await {
+            tracing::debug!(upload_id = %draft.id, "the sweeper will remove the objects of an upload: {}", chain(&error));
+        }
+    }
+
+    pub(in crate::service) async fn remove_draft_objects(&self, id: UploadId) -> Result<(), Error> {
+        for name in store::images::uploads::objects(&self.db, id).await? {
+            self.objects.delete(&layout::incoming(id, &name)).await?;
+        }
+        Ok(())
+    }
+}
+
+impl From<DraftFailure> for Error {
+    fn from(failure: DraftFailure) -> Self {
+        match failure {
+            DraftFailure::InvalidFile { reason } => {
+                Self::InvalidFile { details: Fields::from([("file".to_owned(), reason.clone())]), reason }
+            }
+            DraftFailure::UnsupportedFormat { found } => Self::UnsupportedFormat { found },
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The tables `uploads` and `upload_objects`: uploads in several requests, and their objects below `incoming/`.
+//!
+//! An object has a row from before anyone can write it until no one can write it any more. An open upload of a user has a slot of
+//! its own, so that a unique index limits how many are open.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::model::caller::UserId;
+use crate::model::draft::{Draft, DraftFailure, DraftMethod, DraftState, Properties, UploadId};
+use crate::model::id::ImageId;
+use crate::model::image::Visibility;
+use crate::model::tag::Tag;
+use crate::model::text::{Description, Title};
+use crate::store::database::db::{Run, Sql, Tx};
+use crate::store::database::error::Error;
+use crate::store::database::row::row;
+
+macro_rules! columns {
+    () => {
+        "id, user_id, method, state, length, content_type, sha256, properties, image_id, failure, expires_at"
+    };
+}
+
+/// Number and announced bytes of open uploads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OpenUploads {
+    pub count: u64,
+    pub bytes: u64,
+}
+
+/// Inserts an open upload into a free slot below `max_open`. Returns `false` if there is none.
+pub async fn insert(tx: &mut Tx, draft: &Draft, max_open: u32, due_at: DateTime<Utc>) -> Result<bool, Error> {
+    // Another request may take the slot in the meantime.
+    for _ in 0..max_open {
+        let Some(slot) = free_slot(tx, &draft.user_id, max_open).await? else { return Ok(false) };
+        let sql = Sql::new(
+            "insert into uploads (id, user_id, method, state, slot, length, content_type, sha256, properties, expires_at, due_at) \
+             values ($1, $2, $3, 'open', $4, $5, $6, $7, $8, $9, $10) on conflict (user_id, slot) where state = 'open' do nothing",
+        );
+        let sql = sql.bind(draft.id.uuid()).bind(draft.user_id.as_str()).bind(draft.method.name()).bind(slot);
+        let sql = sql.bind(i64::try_from(draft.length).unwrap_or(i64::MAX)).bind(draft.content_type.as_str());
+        let sql = sql.bind(draft.sha256.map(hex::encode)).bind(to_json(&draft.properties));
+        if tx.execute(sql.bind(draft.expires_at).bind(due_at)).await? == 1 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+async fn free_slot(tx: &mut Tx, user: &UserId, max_open: u32) -> Result<Option<u32>, Error> {
+    let sql = Sql::new("select slot from uploads where user_id = $1 and state = 'open'").bind(user.as_str());
+    let taken: BTreeSet<i64> = tx.fetch::<(i64,)>(sql).await?.into_iter().map(|(slot,)| slot).collect();
+    Ok((0..max_open).find(|slot| !taken.contains(&i64::from(*slot))))
+}
+
+pub async fn find(run: impl Run, id: UploadId) -> Result<Option<Draft>, Error> {
+    let sql = Sql::new(concat!("select ", columns!(), " from uploads where id = $1 and user_id <> ''")).bind(id.uuid());
+    run.fetch_optional::<Row>(sql).await?.map(Draft::try_from).transpose()
+}
+
+/// Returns up to `limit` uploads of a user after `last`, newest first, except cancelled and expired ones.
+pub async fn page(
+    run: impl Run,
+    user: &UserId,
+    last: Option<UploadId>,
+    now: DateTime<Utc>,
+    limit: u32,
+) -> Result<Vec<Draft>, Error> {
+    let mut sql =
+        Sql::new(concat!("select ", columns!(), " from uploads where state in ('open', 'complete', 'failed') and user_id = "));
+    sql.push_bind(user.as_str()).push(" and expires_at > ").push_bind(now);
+    if let Some(last) = last {
+        sql.push(" and id < ").push_bind(last.uuid());
+    }
+    sql.push(" order by id desc").push_limit(limit);
+    run.fetch::<Row>(sql).await?.into_iter().map(Draft::try_from).collect()
+}
+
+/// Returns what the open uploads of a user reserve, except `without`.
+pub async fn open(run: impl Run, user: &UserId, without: Option<UploadId>) -> Result<OpenUploads, Error> {
+    // PostgreSQL's sum of bigints is a numeric, hence the cast.
+    let mut sql =
+        Sql::new("select count(*), cast(coalesce(sum(length), 0) as bigint) from uploads where state = 'open' and user_id = ");
+    sql.push_bind(user.as_str());
+    if let Some(without) = without {
+        sql.push(" and id <> ").push_bind(without.uuid());
+    }
+    let (count, bytes) = run.fetch_optional::<(i64, i64)>(sql).await?.unwrap_or_default();
+    let number = |value| u64::try_from(value).unwrap_or_default();
+    Ok(OpenUploads { count: number(count), bytes: number(bytes) })
+}
+
+/// Ends an open upload with its image. Returns `false` if it is no longer open.
+pub async fn complete(tx: &mut Tx, id: UploadId, image: ImageId) -> Result<bool, Error> {
+    let sql = Sql::new("update uploads set state = 'complete', image_id = $2 where id = $1 and state = 'open'");
+    Ok(tx.execute(sql.bind(id.uuid()).bind(image.uuid())).await? == 1)
+}
+
+/// Ends an open upload whose file was refused.
+pub async fn fail(tx: &mut Tx, id: UploadId, failure: &DraftFailure) -> Result<(), Error> {
+    let failure = match failure {
+        DraftFailure::InvalidFile { reason } => json!({"error": INVALID_FILE, "reason": reason}),
+        DraftFailure::UnsupportedFormat { found } => json!({"error": "unsupported_format", "found": found}),
+    };
+    let sql = Sql::new("update uploads set state = 'failed', failure = $2 where id = $1 and state = 'open'");
+    tx.execute(sql.bind(id.uuid()).bind(failure)).await.map(drop)
+}
+
+/// Cancels an upload in any state.
+pub async fn cancel(tx: &mut Tx, id: UploadId) -> Result<(), Error> {
+    let sql = Sql::new("update uploads set state = 'cancelled' where id = $1").bind(id.uuid());
+    tx.execute(sql).await.map(drop)
+}
+
+/// Ends the open uploads of a user that have expired.
+pub async fn expire_of_user(tx: &mut Tx, user: &UserId, now: DateTime<Utc>) -> Result<(), Error> {
+    let sql = Sql::new("update uploads set state = 'expired' where user_id = $1 and state = 'open' and expires_at <= $2");
+    tx.execute(sql.bind(user.as_str()).bind(now)).await.map(drop)
+}
+
+/// An upload that the sweeper must look at.
+#[derive(Debug, Clone, Copy)]
+pub struct DueUpload {
+    pub id: UploadId,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Returns up to `limit` uploads that the sweeper must look at.
+pub async fn due(run: impl Run, now: DateTime<Utc>, limit: u32) -> Result<Vec<DueUpload>, Error> {
+    let mut sql = Sql::new("select id, expires_at from uploads where due_at <= ");
+    sql.push_bind(now).push(" order by due_at").push_limit(limit);
+    let rows = run.fetch::<(Uuid, DateTime<Utc>)>(sql).await?;
+    Ok(rows.into_iter().map(|(id, expires_at)| DueUpload { id: UploadId::from(id), expires_at }).collect())
+}
+
+/// Ends an upload that has expired, unless it has ended.
+pub async fn expire(tx: &mut Tx, id: UploadId, now: DateTime<Utc>) -> Result<(), Error> {
+    let sql = Sql::new("update uploads set state = 'expired' where id = $1 and state = 'open' and expires_at <= $2");
+    tx.execute(sql.bind(id.uuid()).bind(now)).await.map(drop)
+}
+
+/// Makes the sweeper look at an upload at `due_at`.
+pub async fn postpone(tx: &mut Tx, id: UploadId, due_at: DateTime<Utc>) -> Result<(), Error> {
+    tx.execute(Sql::new("update uploads set due_at = $2 where id = $1").bind(id.uuid()).bind(due_at)).await.map(drop)
+}
+
+/// Deletes an upload that is not open, with the rows of its objects.
+pub async fn delete(tx: &mut Tx, id: UploadId) -> Result<(), Error> {
+    tx.execute(Sql::new("delete from uploads where id = $1 and state <> 'open'").bind(id.uuid())).await.map(drop)
+}
+
+/// Announces an object.
+pub async fn add_object(tx: &mut Tx, id: UploadId, name: &str) -> Result<(), Error> {
+    let sql = Sql::new("insert into upload_objects (upload_id, name) values ($1, $2) on conflict (upload_id, name) do nothing");
+    tx.execute(sql.bind(id.uuid()).bind(name)).await.map(drop)
+}
+
+/// Returns the names of the objects that may exist.
+pub async fn objects(run: impl Run, id: UploadId) -> Result<Vec<String>, Error> {
+    let sql = Sql::new("select name from upload_objects where upload_id = $1").bind(id.uuid());
+    Ok(run.fetch::<(String,)>(sql).await?.into_iter().map(|(name,)| name).collect())
+}
+
+/// Makes the sweeper remove an object that no row names.
+pub async fn announce_removal(tx: &mut Tx, id: UploadId, name: &str, now: DateTime<Utc>) -> Result<(), Error> {
+    let sql = Sql::new(
+        "insert into uploads (id, user_id, method, state, slot, length, content_type, properties, expires_at, due_at) \
+         values ($1, '', 'direct', 'cancelled', 0, 0, '', $2, $3, $3) on conflict (id) do nothing",
+    );
+    tx.execute(sql.bind(id.uuid()).bind(json!({})).bind(now)).await?;
+    add_object(tx, id, name).await
+}
+
+const INVALID_FILE: &str = "invalid_file";
+
+fn to_json(properties: &Properties) -> Value {
+    let Properties { title, description, tags, visibility, keep_location, file_name } = properties;
+    json!({
+        "title": title.as_ref().map(Title::as_str),
+        "description": description.as_ref().map(Description::as_str),
+        "tags": tags.iter().map(Tag::as_str).collect::<Vec<_>>(),
+        "visibility": visibility.name(),
+        "keep_location": keep_location,
+        "file_name": file_name,
+    })
+}
+
+fn properties_from(json: &Value) -> Properties {
+    let text = |name: &str| json[name].as_str().map(str::to_owned);
+    let tags = json["tags"].as_array().map(Vec::as_slice).unwrap_or_default();
+    Properties {
+        title: text("title").map(Title::from_stored),
+        description: text("description").map(Description::from_stored),
+        tags: tags.iter().filter_map(|tag| Some(Tag::from_stored(tag.as_str()?.to_owned()))).collect(),
+        // The stricter one, if a later version has stored another.
+        visibility: text("visibility")
+            .map_or(Visibility::Private, |name| Visibility::parse(&name).unwrap_or(Visibility::Private)),
+        keep_location: json["keep_location"].as_bool().unwrap_or_default(),
+        file_name: text("file_name"),
+    }
+}
+
+fn failure_from(json: &Value) -> DraftFailure {
+    let text = |name: &str| json[name].as_str().map(str::to_owned);
+    if json["error"] == INVALID_FILE {
+        return DraftFailure::InvalidFile { reason: text("reason").unwrap_or_default() };
+    }
+    DraftFailure::UnsupportedFormat { found: text("found").map(Into::into) }
+}
+
+row! {
+    #[derive(Debug)]
+    struct Row {
+        id: Uuid,
+        user_id: String,
+        method: String,
+        state: String,
+        length: i64,
+        content_type: String,
+        sha256: Option<String>,
+        properties: Json<Value>,
+        image_id: Option<Uuid>,
+        failure: Option<Json<Value>>,
+        expires_at: DateTime<Utc>,
+    }
+}
+
+impl TryFrom<Row> for Draft {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        let state = match (row.state.as_str(), row.image_id) {
+            ("open", _) => DraftState::Open,
+            ("complete", Some(image)) => DraftState::Complete(ImageId::from(image)),
+            ("failed", _) => DraftState::Failed(failure_from(&row.failure.unwrap_or_default())),
+            ("expired", _) => DraftState::Expired,
+            _ => DraftState::Cancelled,
+        };
+        let method = DraftMethod::parse(&row.method);
+        Ok(Self {
+            id: UploadId::from(row.id),
+            user_id: UserId::parse(&row.user_id).map_err(|_| Error::Unreadable { column: "user_id", value: row.user_id })?,
+            method: method.ok_or(Error::Unreadable { column: "method", value: row.method })?,
+            state,
+            length: u64::try_from(row.length).unwrap_or_default(),
+            content_type: row.content_type,
+            sha256: row.sha256.and_then(|text| hex::decode(text).ok()?.try_into().ok()),
+            properties: properties_from(&row.properties),
+            expires_at: row.expires_at,
+        })
+    }
+}
