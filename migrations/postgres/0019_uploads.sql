@@ -10,6 +10,8 @@ create table uploads (
     slot bigint not null,
     -- The announced length of the file in bytes.
     length bigint not null,
+    -- The number of bytes that the service has received and stored.
+    received bigint not null default 0,
     content_type text collate "C" not null,
     -- The announced SHA-256 of the file, in hex.
     sha256 text collate "C",
@@ -29,5 +31,8 @@ create index uploads_by_due on uploads (due_at);
 create table upload_objects (
     upload_id uuid not null references uploads (id) on delete cascade,
     name text collate "C" not null,
+    -- Where its bytes are in the file; null unless they are part of it.
+    position bigint,
+    length bigint,
     primary key (upload_id, name)
 );

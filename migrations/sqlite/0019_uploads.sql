@@ -10,6 +10,8 @@ create table uploads (
     slot integer not null,
     -- The announced length of the file in bytes.
     length integer not null,
+    -- The number of bytes that the service has received and stored.
+    received integer not null default 0,
     content_type text not null,
     -- The announced SHA-256 of the file, in hex.
     sha256 text,
@@ -29,5 +31,8 @@ create index uploads_by_due on uploads (due_at);
 create table upload_objects (
     upload_id blob not null references uploads (id) on delete cascade,
     name text not null,
+    -- Where its bytes are in the file; null unless they are part of it.
+    position integer,
+    length integer,
     primary key (upload_id, name)
 ) without rowid;

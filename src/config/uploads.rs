@@ -20,6 +20,9 @@ pub struct UploadConfig {
     /// Seconds for which a file can be sent directly to the storage.
     #[arg(long, help_heading = "Uploads", env = "DIRECT_UPLOAD_LIFETIME", default_value_t = Seconds(3600))]
     pub direct_upload_lifetime: Seconds,
+    /// Seconds for which a resumable upload can be continued.
+    #[arg(long, help_heading = "Uploads", env = "RESUMABLE_UPLOAD_LIFETIME", default_value_t = Seconds(86_400))]
+    pub resumable_upload_lifetime: Seconds,
     /// Comma-separated prefixes of existing objects that clients may adopt as images, each as `bucket/prefix`. `{user_id}` in a
     /// prefix stands for the owner of the image. `none` permits no objects. Unset: `incoming/` in S3_BUCKET.
     #[arg(long, help_heading = "Uploads", env = "ADOPT_SOURCES")]
@@ -29,6 +32,12 @@ pub struct UploadConfig {
 impl UploadConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         require((1..=1000).contains(&self.max_open_uploads), "MAX_OPEN_UPLOADS", "must be from 1 to 1000")?;
+        let resumable = self.resumable_upload_lifetime.0;
+        require(
+            (60..=30 * 86_400).contains(&resumable),
+            "RESUMABLE_UPLOAD_LIFETIME",
+            "must be from 60 to 2592000 seconds (30 days)",
+        )?;
         let lifetime = self.direct_upload_lifetime.0;
         require(
             (60..=7 * 86_400).contains(&lifetime),
@@ -46,6 +55,7 @@ impl UploadConfig {
             max_open: self.max_open_uploads,
             max_open_bytes: self.max_open_upload_bytes.0,
             direct_lifetime: self.direct_upload_lifetime.duration(),
+            resumable_lifetime: self.resumable_upload_lifetime.duration(),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -29,6 +29,10 @@ pub enum Failure {
     NoSuchRoute,
     #[error("This endpoint does not support this method. The Allow header lists the supported methods.")]
     MethodNotAllowed,
+    #[error("The header Tus-Resumable must be 1.0.0, the only supported version of the tus protocol.")]
+    TusVersion,
+    #[error("The upload cannot be read right now. Try again in a moment.")]
+    Locked,
     #[error("The request body must be {expected}.")]
     WrongMediaType { expected: &'static str },
     #[error("The request body must have no Content-Encoding. Compressed requests are not supported.")]
@@ -70,15 +74,24 @@ pub enum ErrorType {
     RequestTimeout,
     Conflict,
     Gone,
+    PreconditionFailed,
     PayloadTooLarge,
     RangeNotSatisfiable,
     UnsupportedMediaType,
     ValidationError,
+    Locked,
     TooManyRequests,
+    ChecksumMismatch,
     InternalServerError,
     FileMissing,
     ServiceUnavailable,
 }
+
+/// The status of the tus protocol for a wrong checksum.
+const CHECKSUM_MISMATCH: StatusCode = match StatusCode::from_u16(460) {
+    Ok(status) => status,
+    Err(_) => StatusCode::BAD_REQUEST,
+};
 
 impl ErrorType {
     pub fn status(self) -> StatusCode {
@@ -91,6 +104,9 @@ impl ErrorType {
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict => StatusCode::CONFLICT,
             Self::Gone => StatusCode::GONE,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::Locked => StatusCode::LOCKED,
+            Self::ChecksumMismatch => CHECKSUM_MISMATCH,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -108,6 +124,8 @@ impl Failure {
             Self::NoSuchRoute => ErrorType::NotFound,
             Self::MethodNotAllowed => ErrorType::MethodNotAllowed,
             Self::WrongMediaType { .. } | Self::EncodedBody => ErrorType::UnsupportedMediaType,
+            Self::TusVersion => ErrorType::PreconditionFailed,
+            Self::Locked => ErrorType::Locked,
             Self::Panicked { .. } => ErrorType::InternalServerError,
             Self::Service(error) => match error {
                 Error::Malformed { .. } => ErrorType::BadRequest,
@@ -126,7 +144,8 @@ impl Failure {
                 }
                 Error::NotFound { .. } | Error::NotInCollection => ErrorType::NotFound,
                 Error::NoSuchRange { .. } => ErrorType::RangeNotSatisfiable,
-                Error::Conflict { .. } | Error::StillRunning { .. } => ErrorType::Conflict,
+                Error::Conflict { .. } | Error::StillRunning { .. } | Error::WrongOffset { .. } => ErrorType::Conflict,
+                Error::WrongChecksum => ErrorType::ChecksumMismatch,
                 Error::Gone { .. } => ErrorType::Gone,
                 Error::TooLarge { .. } | Error::UploadTooLarge { .. } => ErrorType::PayloadTooLarge,
                 Error::BodyTooSlow => ErrorType::RequestTimeout,
@@ -143,6 +162,8 @@ impl Failure {
             Self::Service(error) => error.name(),
             Self::NoSuchRoute => "no_such_route",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::TusVersion => "tus_version",
+            Self::Locked => "locked",
             Self::WrongMediaType { .. } => "wrong_media_type",
             Self::EncodedBody => "encoded_body",
             Self::Panicked { .. } => "panicked",
@@ -199,6 +220,14 @@ impl ApiError {
         Self(Arc::new(Failure::MethodNotAllowed))
     }
 
+    pub fn tus_version() -> Self {
+        Self(Arc::new(Failure::TusVersion))
+    }
+
+    pub fn locked() -> Self {
+        Self(Arc::new(Failure::Locked))
+    }
+
     pub fn wrong_media_type(expected: &'static str) -> Self {
         Self(Arc::new(Failure::WrongMediaType { expected }))
     }
@@ -244,6 +273,9 @@ impl IntoResponse for ApiError {
         }
         if let Some(wait) = self.0.retry_after() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        }
+        if let Failure::Service(Error::WrongOffset { offset }) = *self.0 {
+            headers.insert(HeaderName::from_static("upload-offset"), HeaderValue::from(offset));
         }
         if let Failure::Service(Error::NoSuchRange { length }) = *self.0
             && let Ok(range) = HeaderValue::from_str(&format!("bytes */{length}"))

@@ -3,6 +3,7 @@
 //! A handler parses the request, calls one function of the service, and writes the response. It makes no decisions. Wire types
 //! exist only in this layer.
 
+mod cors;
 pub mod error;
 pub mod identity;
 pub mod images;
@@ -14,13 +15,11 @@ pub mod server;
 pub mod sharing;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use http::{HeaderName, HeaderValue, Method, Uri};
+use http::Uri;
 use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -78,7 +77,8 @@ pub fn router(service: Arc<Service>, config: HttpConfig) -> Router {
     let document = openapi::for_server(document, config.public_url.as_deref());
     let state = AppState::new(service, config);
     let routes = routes.route_layer(axum::middleware::from_fn_with_state(state.clone(), identity::authentication::authenticate));
-    without_last_slash(with_layers(Router::new().merge(routes).merge(openapi::docs::routes(document)), state))
+    let routes = Router::new().merge(routes).merge(images::uploads::tus::routes(state.clone()));
+    without_last_slash(with_layers(routes.merge(openapi::docs::routes(document)), state))
 }
 
 /// Serves the same routes for paths with a trailing slash, which some programs append to links. A redirect would work for reads,
@@ -118,7 +118,7 @@ pub fn with_layers(routes: Router<AppState>, state: AppState) -> Router {
         .fallback(async || ApiError::no_such_route())
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .layer(CatchPanicLayer::custom(ApiError::panicked))
-        .layer(option_layer(cors(&state.config.cors_origins)))
+        .layer(option_layer(cors::layer(&state.config.cors_origins)))
         .layer(axum::middleware::from_fn_with_state(state.clone(), server::middleware::observe))
         .with_state(state)
 }
@@ -187,63 +187,3 @@ fn api_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(maintenance::stats::get_stats))
         .routes(routes!(maintenance::limits::get_limits))
 }
-
-/// Returns `None` without origins: a CORS layer would answer every `OPTIONS` request, whatever its path.
-fn cors(origins: &[String]) -> Option<CorsLayer> {
-    let layer = CorsLayer::new()
-        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers(ALLOWED_HEADERS.map(HeaderName::from_static))
-        .expose_headers(EXPOSED_HEADERS.map(HeaderName::from_static))
-        .max_age(PREFLIGHT_MAX_AGE);
-    match origins {
-        [] => None,
-        [any] if any == "*" => Some(layer.allow_origin(AllowOrigin::any())),
-        some => Some(layer.allow_origin(AllowOrigin::list(some.iter().filter_map(|origin| HeaderValue::from_str(origin).ok())))),
-    }
-}
-
-/// The request headers that pages can send: the headers of the API, of conditional and range requests, and those that upload
-/// widgets and tracing libraries add by themselves.
-const ALLOWED_HEADERS: [&str; 20] = [
-    "accept",
-    "authorization",
-    "baggage",
-    "cache-control",
-    "content-type",
-    "idempotency-key",
-    "if-match",
-    "if-modified-since",
-    "if-none-match",
-    "if-range",
-    "pragma",
-    "range",
-    "sentry-trace",
-    "traceparent",
-    "tracestate",
-    "x-api-key",
-    "x-file-name",
-    "x-request-id",
-    "x-requested-with",
-    "x-user-id",
-];
-
-/// The response headers that pages can read, in addition to the CORS-safelisted ones.
-const EXPOSED_HEADERS: [&str; 14] = [
-    "accept-ranges",
-    "allow",
-    "content-disposition",
-    "content-length",
-    "content-range",
-    "etag",
-    "link",
-    "location",
-    "ratelimit",
-    "ratelimit-policy",
-    "retry-after",
-    "vary",
-    "www-authenticate",
-    "x-request-id",
-];
-
-/// Two hours is the maximum that Chromium accepts. Without it, a preflight precedes almost every upload.
-const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(7200);

@@ -35,6 +35,9 @@ pub struct Metrics {
     pub upload_disk_in_use_bytes: Gauge,
     pub upload_disk_budget_bytes: Gauge,
     pub spilled_uploads: Counter,
+    /// Pieces of resumable uploads that were stored, and requests for the offset of one that is open.
+    pub upload_pieces: Counter,
+    pub upload_resumes: Counter,
     pub decode_memory_in_use_bytes: Gauge,
     pub decode_memory_budget_bytes: Gauge,
     pub cache_in_use_bytes: Gauge,
@@ -122,6 +125,8 @@ impl Metrics {
             upload_disk_in_use_bytes: Gauge::default(),
             upload_disk_budget_bytes: Gauge::default(),
             spilled_uploads: Counter::default(),
+            upload_pieces: Counter::default(),
+            upload_resumes: Counter::default(),
             decode_memory_in_use_bytes: Gauge::default(),
             decode_memory_budget_bytes: Gauge::default(),
             cache_in_use_bytes: Gauge::default(),
@@ -198,6 +203,8 @@ impl Metrics {
         }
         registry.register("cache_hits", "Files that were sent from the cache", self.cache_hits.clone());
         registry.register("cache_misses", "Files that were not in the cache", self.cache_misses.clone());
+        registry.register("upload_pieces", "Pieces of resumable uploads that were stored", self.upload_pieces.clone());
+        registry.register("upload_resumes", "Requests for the offset of an open resumable upload", self.upload_resumes.clone());
         registry.register("spilled_uploads", "Uploads spilled to disk", self.spilled_uploads.clone());
         registry.register(
             "database_connections",

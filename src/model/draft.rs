@@ -20,6 +20,8 @@ pub struct Draft {
     pub state: DraftState,
     /// The announced length of the file in bytes.
     pub length: u64,
+    /// The number of bytes that the service has received and stored.
+    pub received: u64,
     /// The announced media type of the file.
     pub content_type: String,
     /// The announced SHA-256 of the file.
@@ -28,22 +30,32 @@ pub struct Draft {
     pub expires_at: DateTime<Utc>,
 }
 
+impl Draft {
+    /// Returns how many bytes of a resumable upload need not be sent again.
+    pub fn offset(&self) -> u64 {
+        if let DraftState::Complete(_) = self.state { self.length } else { self.received }
+    }
+}
+
 /// How the file is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DraftMethod {
     /// To the storage, with a presigned URL.
     Direct,
+    /// To the service in pieces, with the tus protocol.
+    Tus,
 }
 
 impl DraftMethod {
     pub fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
+            Self::Tus => "tus",
         }
     }
 
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Direct].into_iter().find(|method| method.name() == name)
+        [Self::Direct, Self::Tus].into_iter().find(|method| method.name() == name)
     }
 }
 
@@ -76,4 +88,6 @@ pub struct Properties {
     pub keep_location: bool,
     /// As the client sent it.
     pub file_name: Option<String>,
+    /// The header `Upload-Metadata` of the tus protocol, which the client can read back.
+    pub tus_metadata: Option<String>,
 }

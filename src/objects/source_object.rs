@@ -92,17 +92,26 @@ impl SourceObject {
     ///
     /// # Errors
     /// The transfer is interrupted or takes too long.
-    pub async fn read(mut self, max_bytes: u64) -> Result<Option<Bytes>, Error> {
+    pub async fn read(self, max_bytes: u64) -> Result<Option<Bytes>, Error> {
+        let mut bytes = BytesMut::with_capacity(usize::try_from(max_bytes).unwrap_or_default());
+        Ok(self.read_into(&mut bytes, max_bytes).await?.then(|| bytes.freeze()))
+    }
+
+    /// Like [`SourceObject::read`], but appends the bytes to a buffer. Returns `false` if the object is longer than `max_bytes`.
+    ///
+    /// # Errors
+    /// The transfer is interrupted or takes too long.
+    pub async fn read_into(mut self, bytes: &mut BytesMut, max_bytes: u64) -> Result<bool, Error> {
         let timeout = transfer_timeout(self.timeout, max_bytes);
+        let max_length = bytes.len() as u64 + max_bytes;
         let reading = async {
-            let mut bytes = BytesMut::with_capacity(usize::try_from(max_bytes).unwrap_or_default());
             while let Some(chunk) = self.object.body.try_next().await? {
-                if bytes.len() as u64 + chunk.len() as u64 > max_bytes {
-                    return Ok(None);
+                if bytes.len() as u64 + chunk.len() as u64 > max_length {
+                    return Ok(false);
                 }
                 bytes.extend_from_slice(&chunk);
             }
-            Ok(Some(bytes.freeze()))
+            Ok(true)
         };
         let read = tokio::time::timeout(timeout, reading).await;
         let read = read.map_err(|_| Error::TimedOut { operation: OPERATION, timeout })?;

@@ -71,6 +71,11 @@ pub enum Error {
     NoSuchRange { length: u64 },
     #[error("{message}")]
     Conflict { message: String },
+    /// A piece of a resumable upload does not begin where the upload continues.
+    #[error("The upload continues at byte {offset}.")]
+    WrongOffset { offset: u64 },
+    #[error("The checksum of the received bytes differs from the one in Upload-Checksum.")]
+    WrongChecksum,
     #[error("The first request with this Idempotency-Key is still running. Try again in {}.", seconds(*retry_after))]
     StillRunning { retry_after: Duration },
     #[error("Image {id} is already deleted.")]
@@ -229,6 +234,8 @@ impl Error {
             Self::NotFound { .. } | Self::NotInCollection => "not_found",
             Self::NoSuchRange { .. } => "no_such_range",
             Self::Conflict { .. } | Self::StillRunning { .. } => "conflict",
+            Self::WrongOffset { .. } => "wrong_offset",
+            Self::WrongChecksum => "wrong_checksum",
             Self::Gone { .. } => "gone",
             Self::TooLarge { .. } | Self::UploadTooLarge { .. } => "too_large",
             Self::BodyTooSlow => "body_too_slow",

@@ -200,6 +200,14 @@ impl Service {
         &self.clock
     }
 
+    /// Runs work to its end, even if the caller is dropped. The service waits for it when it stops.
+    ///
+    /// # Errors
+    /// The work panicked.
+    pub async fn run_to_end<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T, Error> {
+        self.tasks.spawn(work).await.map_err(Error::internal)
+    }
+
     /// Waits for running uploads and variants, writes their statistics, then closes the database.
     pub async fn finish(&self) {
         self.tasks.close();

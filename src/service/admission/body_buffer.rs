@@ -127,6 +127,20 @@ impl Receiver {
     }
 }
 
+impl Receiver {
+    /// Moves a received file to memory that was reserved for it and what it becomes a part of.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub async fn admit_into(self, admitted: Admitted, file: ArrivingFile) -> Result<(Bytes, Admitted), Error> {
+        file.admit(Some(admitted), self.turn).await
+    }
+
+    pub fn turn(&self) -> &Turn {
+        &self.turn
+    }
+}
+
 impl ArrivingFile {
     pub fn length(&self) -> u64 {
         self.length

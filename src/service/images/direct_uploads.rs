@@ -71,6 +71,9 @@ impl Service {
         id: UploadId,
     ) -> Result<Uploaded, Error> {
         let draft = self.find_draft_to_change(caller, id).await?;
+        if draft.method != DraftMethod::Direct {
+            return Err(Error::Conflict { message: "The last piece of this upload completes it.".to_owned() });
+        }
         match &draft.state {
             DraftState::Complete(image) => return self.replay_draft(&draft, *image).await,
             DraftState::Failed(failure) => return Err(failure.clone().into()),

@@ -30,6 +30,8 @@ pub struct DraftLimits {
     pub max_open_bytes: u64,
     /// How long a direct upload can be sent.
     pub direct_lifetime: std::time::Duration,
+    /// How long a resumable upload can be continued.
+    pub resumable_lifetime: std::time::Duration,
 }
 
 /// What a client announces.
@@ -55,7 +57,7 @@ impl Service {
         let id = UploadId::new(&*self.clock);
         let expires_at = truncate_to_micros(expires_at);
         let state = DraftState::Open;
-        let draft = Draft { id, user_id, method, state, length, content_type, sha256, properties, expires_at };
+        let draft = Draft { id, user_id, method, state, length, received: 0, content_type, sha256, properties, expires_at };
         let limits = &self.limits.drafts;
         // Frees the trash, and refuses what would be refused below.
         let features = self.features_of(&draft.user_id).await?;
@@ -136,7 +138,7 @@ impl Service {
         draft: &Draft,
         bytes: Bytes,
     ) -> Result<Uploaded, Error> {
-        let Properties { title, description, tags, visibility, keep_location, file_name } = draft.properties.clone();
+        let Properties { title, description, tags, visibility, keep_location, file_name, .. } = draft.properties.clone();
         let key = IdempotencyKey::of_upload(draft.id);
         let origin = Origin::Draft(DraftOrigin { id: draft.id, method: draft.method, key });
         let user_id = draft.user_id.clone();

@@ -13,6 +13,7 @@ pub(super) mod lost_objects;
 pub(super) mod oversize;
 pub mod presigned_urls;
 pub mod resize_urls;
+pub mod resumable_uploads;
 pub mod thumbnails;
 pub mod total_count;
 pub(super) mod trash;

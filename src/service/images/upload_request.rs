@@ -68,6 +68,7 @@ pub enum UploadMethod {
     Form,
     Adoption,
     Direct,
+    Tus,
     Import,
 }
 
@@ -75,6 +76,7 @@ impl From<DraftMethod> for UploadMethod {
     fn from(method: DraftMethod) -> Self {
         match method {
             DraftMethod::Direct => Self::Direct,
+            DraftMethod::Tus => Self::Tus,
         }
     }
 }
@@ -85,6 +87,7 @@ impl UploadMethod {
             Self::Form => "form",
             Self::Adoption => "adoption",
             Self::Direct => "direct",
+            Self::Tus => "tus",
             Self::Import => "import",
         }
     }

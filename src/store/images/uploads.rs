@@ -22,7 +22,7 @@ use crate::store::database::row::row;
 
 macro_rules! columns {
     () => {
-        "id, user_id, method, state, length, content_type, sha256, properties, image_id, failure, expires_at"
+        "id, user_id, method, state, length, received, content_type, sha256, properties, image_id, failure, expires_at"
     };
 }
 
@@ -31,6 +31,15 @@ macro_rules! columns {
 pub struct OpenUploads {
     pub count: u64,
     pub bytes: u64,
+}
+
+/// An object whose bytes are part of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    pub name: String,
+    /// The position of its first byte in the file.
+    pub position: u64,
+    pub length: u64,
 }
 
 /// Inserts an open upload into a free slot below `max_open`. Returns `false` if there is none.
@@ -160,6 +169,48 @@ pub async fn add_object(tx: &mut Tx, id: UploadId, name: &str) -> Result<(), Err
     tx.execute(sql.bind(id.uuid()).bind(name)).await.map(drop)
 }
 
+/// Deletes the row of an object that does not exist and that nobody writes.
+pub async fn forget_object(tx: &mut Tx, id: UploadId, name: &str) -> Result<(), Error> {
+    let sql = Sql::new("delete from upload_objects where upload_id = $1 and name = $2");
+    tx.execute(sql.bind(id.uuid()).bind(name)).await.map(drop)
+}
+
+/// Makes an object part of the file, in place of the last part if that is `replaced`: the upload has received the bytes up to the
+/// end of the object. Returns `false` if it has not received exactly `received` bytes, or is no longer open.
+pub async fn append(
+    tx: &mut Tx,
+    id: UploadId,
+    received: u64,
+    part: &Part,
+    replaced: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let sql = Sql::new("update uploads set received = $3 where id = $1 and received = $2 and state = 'open' and expires_at > $4");
+    let end = part.position + part.length;
+    if tx.execute(sql.bind(id.uuid()).bind(number(received)).bind(number(end)).bind(now)).await? != 1 {
+        return Ok(false);
+    }
+    if let Some(replaced) = replaced {
+        let sql = Sql::new("update upload_objects set position = null, length = null where upload_id = $1 and name = $2");
+        tx.execute(sql.bind(id.uuid()).bind(replaced)).await?;
+    }
+    let sql = Sql::new("update upload_objects set position = $3, length = $4 where upload_id = $1 and name = $2");
+    let sql = sql.bind(id.uuid()).bind(part.name.as_str()).bind(number(part.position)).bind(number(part.length));
+    Ok(tx.execute(sql).await? == 1)
+}
+
+/// Returns the parts of the file in order.
+pub async fn parts(run: impl Run, id: UploadId) -> Result<Vec<Part>, Error> {
+    let sql = Sql::new(
+        "select name, position, length from upload_objects where upload_id = $1 and position is not null order by position",
+    );
+    let number = |value| u64::try_from(value).unwrap_or_default();
+    let rows = run.fetch::<(String, i64, i64)>(sql.bind(id.uuid())).await?;
+    let part = |(name, position, length)| Part { name, position: number(position), length: number(length) };
+    Ok(rows.into_iter().map(part).collect())
+}
+
 /// Returns the names of the objects that may exist.
 pub async fn objects(run: impl Run, id: UploadId) -> Result<Vec<String>, Error> {
     let sql = Sql::new("select name from upload_objects where upload_id = $1").bind(id.uuid());
@@ -179,7 +230,7 @@ pub async fn announce_removal(tx: &mut Tx, id: UploadId, name: &str, now: DateTi
 const INVALID_FILE: &str = "invalid_file";
 
 fn to_json(properties: &Properties) -> Value {
-    let Properties { title, description, tags, visibility, keep_location, file_name } = properties;
+    let Properties { title, description, tags, visibility, keep_location, file_name, tus_metadata } = properties;
     json!({
         "title": title.as_ref().map(Title::as_str),
         "description": description.as_ref().map(Description::as_str),
@@ -187,6 +238,7 @@ fn to_json(properties: &Properties) -> Value {
         "visibility": visibility.name(),
         "keep_location": keep_location,
         "file_name": file_name,
+        "tus_metadata": tus_metadata,
     })
 }
 
@@ -202,6 +254,7 @@ fn properties_from(json: &Value) -> Properties {
             .map_or(Visibility::Private, |name| Visibility::parse(&name).unwrap_or(Visibility::Private)),
         keep_location: json["keep_location"].as_bool().unwrap_or_default(),
         file_name: text("file_name"),
+        tus_metadata: text("tus_metadata"),
     }
 }
 
@@ -221,6 +274,7 @@ row! {
         method: String,
         state: String,
         length: i64,
+        received: i64,
         content_type: String,
         sha256: Option<String>,
         properties: Json<Value>,
@@ -248,6 +302,7 @@ impl TryFrom<Row> for Draft {
             method: method.ok_or(Error::Unreadable { column: "method", value: row.method })?,
             state,
             length: u64::try_from(row.length).unwrap_or_default(),
+            received: u64::try_from(row.received).unwrap_or_default(),
             content_type: row.content_type,
             sha256: row.sha256.and_then(|text| hex::decode(text).ok()?.try_into().ok()),
             properties: properties_from(&row.properties),

@@ -62,7 +62,7 @@ impl Answer {
 }
 
 /// The error types that the OpenAPI document lists.
-const ERROR_TYPES: [&str; 18] = [
+const ERROR_TYPES: [&str; 21] = [
     "BadRequest",
     "InvalidFile",
     "Unauthorized",
@@ -73,11 +73,14 @@ const ERROR_TYPES: [&str; 18] = [
     "RequestTimeout",
     "Conflict",
     "Gone",
+    "PreconditionFailed",
     "PayloadTooLarge",
     "RangeNotSatisfiable",
     "UnsupportedMediaType",
     "ValidationError",
+    "Locked",
     "TooManyRequests",
+    "ChecksumMismatch",
     "InternalServerError",
     "FileMissing",
     "ServiceUnavailable",

@@ -21,6 +21,8 @@ mod resize_sizes;
 mod resize_urls;
 mod thumbnails;
 mod trash;
+mod tus;
+mod tus_protocol;
 mod upload_fields;
 mod uploads;
 mod url_revocation;

@@ -278,6 +278,7 @@ fn read_new(app: &AppState, identity: &Identity, mut fields: JsonFields) -> Resu
             visibility: body.visibility.unwrap_or_default(),
             keep_location: body.keep_location.unwrap_or_default(),
             file_name: body.file_name,
+            tus_metadata: None,
         },
     })
 }

@@ -1,8 +1,12 @@
 //! Uploads: a form with a file, or the address of an object that is already in the storage.
 
 pub mod adoption;
+mod checksum;
 pub mod direct;
 pub mod form;
+mod metadata;
+mod piece;
+pub mod tus;
 
 use axum::extract::{Request, State};
 use axum::response::Response;

@@ -1,0 +1,75 @@
+//! Receiving a piece of a resumable upload.
+
+use axum::body::Body;
+use futures::StreamExt;
+use http::{HeaderMap, header};
+
+use super::checksum::Checksum;
+use crate::http::AppState;
+use crate::http::error::ApiError;
+use crate::http::request::body::{BodyError, BoundedBody, require_unencoded};
+use crate::model::draft::Draft;
+use crate::service::admission::fair_queue::TurnKey;
+use crate::service::error::Error;
+use crate::service::images::resumable_uploads::Progress;
+
+/// A piece that is about to arrive.
+pub struct IncomingPiece {
+    pub draft: Draft,
+    pub offset: u64,
+    pub checksum: Option<Checksum>,
+    pub headers: HeaderMap,
+    pub body: Body,
+}
+
+/// Receives a piece and appends it. This continues when the client disconnects: what has arrived by then is kept.
+///
+/// # Errors
+/// The piece is longer than the rest of the file, or differs from its checksum, or cannot be appended.
+pub async fn receive(app: &AppState, key: TurnKey, piece: IncomingPiece) -> Result<Progress, ApiError> {
+    let receiving = receive_to_end(app.clone(), key, piece);
+    app.service.run_to_end(receiving).await?
+}
+
+async fn receive_to_end(app: AppState, key: TurnKey, piece: IncomingPiece) -> Result<Progress, ApiError> {
+    let IncomingPiece { draft, offset, mut checksum, headers, body } = piece;
+    require_unencoded(&headers)?;
+    let limit = draft.length - offset;
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|announced: u64| announced > limit) {
+        return Err(Error::TooLarge { limit_bytes: limit }.into());
+    }
+    let mut body = BoundedBody::new(body, limit, &app.config.body);
+    let delay = body.server_delay();
+    let receiver = app.service.receive_upload(key, announced.unwrap_or(limit)).await?;
+    let mut file = receiver.file();
+    let mut interruption = None;
+    while let Some(chunk) = body.next().await {
+        match chunk {
+            Ok(chunk) => {
+                if let Some(checksum) = &mut checksum {
+                    checksum.update(&chunk);
+                }
+                delay.measure(file.push(&chunk)).await?;
+            }
+            Err(BodyError::TooLarge { limit_bytes }) => return Err(Error::TooLarge { limit_bytes }.into()),
+            Err(error) => {
+                interruption = Some(error);
+                break;
+            }
+        }
+    }
+    match (interruption, checksum) {
+        (None, None) => {}
+        (None, Some(checksum)) => checksum.finish()?,
+        // Without its end, it cannot be checked.
+        (Some(_), Some(_)) => return Err(Error::BodyTooSlow.into()),
+        (Some(_), None) => {
+            if file.length() > 0 {
+                app.service.append(&draft, offset, receiver, file).await?;
+            }
+            return Err(Error::BodyTooSlow.into());
+        }
+    }
+    Ok(app.service.append(&draft, offset, receiver, file).await?)
+}
