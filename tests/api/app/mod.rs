@@ -7,3 +7,4 @@ mod kills;
 mod settings;
 mod shutdown;
 mod startup;
+mod upload_kills;
