@@ -6,8 +6,8 @@ create table uploads (
     method text collate "C" not null,
     -- open, complete, failed, cancelled or expired. Only open ones count towards the quota.
     state text collate "C" not null,
-    -- Limits how many uploads of a user are open: see the unique index.
-    slot bigint not null,
+    -- Whether it counts towards the limits of open uploads: until it is complete, or nobody can send its file any more.
+    counted boolean not null,
     -- The announced length of the file in bytes.
     length bigint not null,
     -- The number of bytes that the service has received and stored.
@@ -23,7 +23,6 @@ create table uploads (
     -- When the sweeper must look at it.
     due_at timestamptz not null
 );
-create unique index uploads_by_slot on uploads (user_id, slot) where state = 'open';
 create index uploads_by_user on uploads (user_id, id);
 create index uploads_by_due on uploads (due_at);
 
@@ -36,3 +35,11 @@ create table upload_objects (
     length bigint,
     primary key (upload_id, name)
 );
+
+-- Locked by the user's hash while the open uploads of a user are counted: not every user has an account.
+create table upload_locks (
+    id bigint primary key
+);
+insert into upload_locks (id) values
+    (0), (1), (2), (3), (4), (5), (6), (7), (8), (9), (10), (11), (12), (13), (14), (15), (16), (17), (18), (19), (20), (21),
+    (22), (23), (24), (25), (26), (27), (28), (29), (30), (31);

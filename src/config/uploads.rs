@@ -5,17 +5,17 @@ use clap::Args;
 use super::error::{ConfigError, require};
 use super::units::{Bytes, Seconds};
 use crate::service::images::adoption_sources::AdoptionSources;
-use crate::service::images::drafts::DraftLimits;
+use crate::service::images::drafts::{DEFAULT_MAX_OPEN, DEFAULT_MAX_OPEN_BYTES, DraftLimits};
 
 /// Where images may come from, and how many uploads may be unfinished.
 #[derive(Debug, Clone, Args)]
 pub struct UploadConfig {
     /// Maximum number of open uploads per user: those that were created and are neither complete nor expired. A request for
     /// another is rejected with 429.
-    #[arg(long, help_heading = "Uploads", env = "MAX_OPEN_UPLOADS", default_value_t = 20)]
+    #[arg(long, help_heading = "Uploads", env = "MAX_OPEN_UPLOADS", default_value_t = DEFAULT_MAX_OPEN)]
     pub max_open_uploads: u32,
     /// Maximum total size of the open uploads of a user, as announced.
-    #[arg(long, help_heading = "Uploads", env = "MAX_OPEN_UPLOAD_BYTES", default_value_t = Bytes(200 << 20))]
+    #[arg(long, help_heading = "Uploads", env = "MAX_OPEN_UPLOAD_BYTES", default_value_t = Bytes(DEFAULT_MAX_OPEN_BYTES))]
     pub max_open_upload_bytes: Bytes,
     /// Seconds for which a file can be sent directly to the storage.
     #[arg(long, help_heading = "Uploads", env = "DIRECT_UPLOAD_LIFETIME", default_value_t = Seconds(3600))]

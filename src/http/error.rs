@@ -144,7 +144,9 @@ impl Failure {
                 }
                 Error::NotFound { .. } | Error::NotInCollection => ErrorType::NotFound,
                 Error::NoSuchRange { .. } => ErrorType::RangeNotSatisfiable,
-                Error::Conflict { .. } | Error::StillRunning { .. } | Error::WrongOffset { .. } => ErrorType::Conflict,
+                Error::Conflict { .. } | Error::StillRunning { .. } | Error::UploadInUse { .. } | Error::WrongOffset { .. } => {
+                    ErrorType::Conflict
+                }
                 Error::WrongChecksum => ErrorType::ChecksumMismatch,
                 Error::Gone { .. } => ErrorType::Gone,
                 Error::TooLarge { .. } | Error::UploadTooLarge { .. } => ErrorType::PayloadTooLarge,
@@ -200,6 +202,7 @@ impl Failure {
             Self::Service(
                 Error::Overloaded { retry_after }
                 | Error::StillRunning { retry_after }
+                | Error::UploadInUse { retry_after }
                 | Error::TooManyRequests { retry_after }
                 | Error::TooManyPending { retry_after, .. },
             ) => Some(*retry_after),

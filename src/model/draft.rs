@@ -54,6 +54,11 @@ impl DraftMethod {
         }
     }
 
+    /// Returns whether the file can still be sent when the upload has ended, until it expires.
+    pub fn can_outlive_its_end(self) -> bool {
+        self == Self::Direct
+    }
+
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Direct, Self::Tus].into_iter().find(|method| method.name() == name)
     }

@@ -40,7 +40,7 @@ impl ObjectStore {
         let object = object.map_err(|error| match error.code() {
             // AWS says so of an object that does not exist if the bucket may not be listed.
             Some("AccessDenied" | "InvalidObjectState") => {
-                tracing::debug!(bucket, key, "the storage does not permit to read an object: {}", error_chain(&error));
+                tracing::debug!(bucket, key, "the storage does not allow an object to be read: {}", error_chain(&error));
                 Error::NotFound { operation: OPERATION }
             }
             _ => self.source_error(bucket, OPERATION, error),

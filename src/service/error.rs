@@ -55,10 +55,10 @@ pub enum Error {
     )]
     TooManyPending { pending: u64, limit: u64, retry_after: Duration },
     #[error(
-        "The user has too many open uploads: there would be more than {limit}, the limit that {setting} sets. Complete or delete some of \
-         them first."
+        "The user has too many open uploads: there would be more than {limit}, the limit that {setting} sets. Complete some of them, or \
+         wait until they expire."
     )]
-    TooManyOpenUploads { limit: u64, setting: &'static str },
+    TooManyOpenUploads { limit: String, setting: &'static str },
     #[error("Only the owner of image {id} can do this.")]
     NotOwner { id: crate::model::id::ImageId },
     #[error("user_id must be the caller's own user id. Callers can upload only for themselves.")]
@@ -78,6 +78,8 @@ pub enum Error {
     WrongChecksum,
     #[error("The first request with this Idempotency-Key is still running. Try again in {}.", seconds(*retry_after))]
     StillRunning { retry_after: Duration },
+    #[error("Another request is completing this upload. Try again in {}.", seconds(*retry_after))]
+    UploadInUse { retry_after: Duration },
     #[error("Image {id} is already deleted.")]
     Gone { id: crate::model::id::ImageId },
     #[error("The request body is larger than the limit of {limit_bytes} bytes.")]
@@ -233,7 +235,7 @@ impl Error {
             Self::OtherUser => "other_user",
             Self::NotFound { .. } | Self::NotInCollection => "not_found",
             Self::NoSuchRange { .. } => "no_such_range",
-            Self::Conflict { .. } | Self::StillRunning { .. } => "conflict",
+            Self::Conflict { .. } | Self::StillRunning { .. } | Self::UploadInUse { .. } => "conflict",
             Self::WrongOffset { .. } => "wrong_offset",
             Self::WrongChecksum => "wrong_checksum",
             Self::Gone { .. } => "gone",

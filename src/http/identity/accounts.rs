@@ -319,8 +319,8 @@ impl AccountStateView {
             images,
             bytes,
             variant_bytes,
-            images_left: features.and_then(|features| left(features.max_images, images)),
-            bytes_left: features.and_then(|features| left(features.max_bytes, bytes)),
+            images_left: features.and_then(|features| left(features.max_images, images + state.reserved.count)),
+            bytes_left: features.and_then(|features| left(features.max_bytes, bytes + state.reserved.bytes)),
         };
         Self { account: AccountView::new(&state.account), features: state.plan.as_ref().map(PlanView::new), usage }
     }

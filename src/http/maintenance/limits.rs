@@ -19,6 +19,7 @@ use crate::model::image::{Format, ThumbnailSize};
 use crate::model::plural::counted;
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
+use crate::service::images::drafts::{DEFAULT_MAX_OPEN, DEFAULT_MAX_OPEN_BYTES};
 use crate::service::jobs::import_queue::DEFAULT_MAX_PENDING;
 use crate::service::jobs::imports::ImportRequest;
 use crate::service::{self, DEFAULT_MAX_FILE_BYTES, DEFAULT_MIN_FILE_BYTES};
@@ -59,6 +60,10 @@ pub struct Limits {
     pub max_import_urls: usize,
     /// Maximum number of URLs of a user that wait to be imported.
     pub max_pending_imports: u32,
+    /// Maximum number of open uploads of a user.
+    pub max_open_uploads: u32,
+    /// Maximum total size of the open uploads of a user in bytes.
+    pub max_open_upload_bytes: u64,
     /// The sizes that `GET /images/{image_id}/thumbnails/{size}` offers.
     pub thumbnail_sizes: Vec<String>,
     /// Minimum width and height of a resized image in pixels.
@@ -72,6 +77,8 @@ impl Limits {
         let max_pending_imports = limits.imports.max_pending;
         Self {
             max_pending_imports,
+            max_open_uploads: limits.drafts.max_open,
+            max_open_upload_bytes: limits.drafts.max_open_bytes,
             ..Self::new(&limits.imaging, limits.min_file_bytes, limits.max_file_bytes, limits.allow_keep_location)
         }
     }
@@ -95,6 +102,8 @@ impl Limits {
             max_tag_length: Tag::MAX_CHARS,
             max_import_urls: ImportRequest::MAX_URLS,
             max_pending_imports: DEFAULT_MAX_PENDING,
+            max_open_uploads: DEFAULT_MAX_OPEN,
+            max_open_upload_bytes: DEFAULT_MAX_OPEN_BYTES,
             thumbnail_sizes: named.into_iter().chain(imaging.thumbnail_heights.iter().map(u32::to_string)).collect(),
             min_thumbnail_side: *SIDE_RANGE.start(),
             max_thumbnail_side: *SIDE_RANGE.end(),

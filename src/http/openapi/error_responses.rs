@@ -108,7 +108,7 @@ error_responses! {
         {}, RETRY_AFTER;
     OpenUploadLimitReached "429" [TooManyRequests]
         "A rate limit was exceeded, or the user has too many open uploads.",
-        "The user has too many open uploads: there would be more than 20, the limit that MAX_OPEN_UPLOADS sets. Complete or delete some of them first."
+        "The user has too many open uploads: there would be more than 20 uploads, the limit that MAX_OPEN_UPLOADS sets. Complete some of them, or wait until they expire."
         {}, RETRY_AFTER;
     InternalServerError "500" [InternalServerError] "An internal error occurred. `details.request_id` identifies the request in the service's log.",
         "An internal error occurred. details.request_id identifies it in the service's log."

@@ -1,4 +1,4 @@
-//! Request bodies with two limits: their size, and the time for each pause.
+//! Request bodies with limits: their size, the time for each pause, and the time for all of it.
 //!
 //! Dropping a body returns its unread rest to the request filter, which discards it before it responds: closing a connection with
 //! unread bytes may lose the response.
@@ -26,6 +26,8 @@ pub(super) struct BoundedBody {
     remaining_bytes: u64,
     idle_timeout: Duration,
     deadline: Pin<Box<Sleep>>,
+    /// When the whole body must have arrived.
+    end: Instant,
     /// Whether the deadline applies: only while waiting for the client, not while waiting for the disk.
     waiting: bool,
     failed: bool,
@@ -41,7 +43,12 @@ pub(super) enum UnreadBody {
 
 impl BoundedBody {
     /// Wraps a body. The receiver gets the rest if the body is dropped before its end.
-    pub(super) fn new(inner: Incoming, bytes_max: u64, idle_timeout: Duration) -> (Self, oneshot::Receiver<UnreadBody>) {
+    pub(super) fn new(
+        inner: Incoming,
+        bytes_max: u64,
+        idle_timeout: Duration,
+        timeout: Duration,
+    ) -> (Self, oneshot::Receiver<UnreadBody>) {
         let (unread, receiver) = oneshot::channel();
         let body = Self {
             inner: Some(inner),
@@ -49,6 +56,7 @@ impl BoundedBody {
             remaining_bytes: bytes_max,
             idle_timeout,
             deadline: Box::pin(tokio::time::sleep(idle_timeout)),
+            end: Instant::now() + timeout,
             waiting: false,
             failed: false,
         };
@@ -59,6 +67,9 @@ impl BoundedBody {
         let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
         if let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx) {
             self.waiting = false;
+            if Instant::now() > self.end {
+                return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, STALLED))));
+            }
             return Poll::Ready(frame.map(|frame| {
                 let frame = frame.map_err(io::Error::other)?;
                 self.count(&frame)?;

@@ -110,6 +110,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// The time limit for each pause within a body, in either direction.
     pub idle_timeout: Duration,
+    /// The time limit for a whole request body.
+    pub body_timeout: Duration,
     /// The minimum rate at which a client must read, enforced after the server has waited 30 seconds for it; 0 for no minimum.
     pub min_bytes_per_second: u64,
 }
@@ -122,6 +124,7 @@ impl Default for Limits {
             connections: 192,
             own_requests: 256,
             header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(1800),
             idle_timeout: Duration::from_secs(30),
             min_bytes_per_second: 16 << 10,
         }

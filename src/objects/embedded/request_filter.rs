@@ -40,6 +40,8 @@ pub(super) struct RequestFilter {
     /// The largest request body, chunk signatures included.
     pub(super) body_bytes_max: u64,
     pub(super) idle_timeout: Duration,
+    /// The time limit for a whole request body.
+    pub(super) body_timeout: Duration,
 }
 
 impl RequestFilter {
@@ -58,7 +60,7 @@ impl RequestFilter {
         if is_read && !head.headers.contains_key(header::AUTHORIZATION) {
             normalize(&mut head.headers);
         }
-        let (body, unread) = BoundedBody::new(body, self.body_bytes_max, self.idle_timeout);
+        let (body, unread) = BoundedBody::new(body, self.body_bytes_max, self.idle_timeout, self.body_timeout);
         let mut response = match self.check(&head) {
             Ok(()) if is_form_upload(&head) => self.post_object.handle(&head, body).await.or_else(error_response)?,
             Ok(()) => self.s3.call(Request::from_parts(head, Body::http_body(body))).await?,
@@ -108,6 +110,7 @@ impl RequestFilter {
     fn check(&self, request: &Parts) -> S3Result<()> {
         reject_signature_v2(request)?;
         reject_long_expiry(request)?;
+        reject_unsigned_headers(request)?;
         let declared = request.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
         let declared: Option<u64> = declared.and_then(|value| value.parse().ok());
         if declared.is_some_and(|bytes| bytes > self.body_bytes_max) {
@@ -187,6 +190,21 @@ fn reject_long_expiry(request: &Parts) -> S3Result<()> {
         s3_error!(AuthorizationQueryParametersError, "X-Amz-Expires must be a number of seconds, at most 604800 (a week).");
     error.set_status_code(StatusCode::FORBIDDEN);
     Err(error)
+}
+
+/// Rejects requests with a presigned URL and `x-amz-` headers that its signature does not cover, as S3 does. With
+/// `x-amz-copy-source`, a URL for an upload would read every object.
+fn reject_unsigned_headers(request: &Parts) -> S3Result<()> {
+    if parameter(request, "X-Amz-Signature").is_none() {
+        return Ok(());
+    }
+    let signed = parameter(request, "X-Amz-SignedHeaders").unwrap_or_default();
+    let is_signed = |name: &HeaderName| signed.split(';').any(|signed| signed.eq_ignore_ascii_case(name.as_str()));
+    let is_covered = |name: &HeaderName| !name.as_str().starts_with("x-amz-") || is_signed(name);
+    if request.headers.keys().all(is_covered) {
+        return Ok(());
+    }
+    Err(s3_error!(AccessDenied, "There were headers present in the request which were not signed."))
 }
 
 /// Returns the decoded value of the first query parameter with this name.

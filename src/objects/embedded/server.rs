@@ -109,7 +109,14 @@ fn request_filter(config: &EmbeddedConfig, s3: S3Service, post_object: PostObjec
     // Chunk headers and their signatures add about 1% to a body; this allows 6%.
     let object_bytes = config.limits.object_bytes;
     let body_bytes_max = object_bytes + object_bytes / 16 + XML_BYTES_MAX as u64;
-    RequestFilter { s3, post_object, cors: config.cors, body_bytes_max, idle_timeout: config.limits.idle_timeout }
+    RequestFilter {
+        s3,
+        post_object,
+        cors: config.cors,
+        body_bytes_max,
+        idle_timeout: config.limits.idle_timeout,
+        body_timeout: config.limits.body_timeout,
+    }
 }
 
 async fn accept(

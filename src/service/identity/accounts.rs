@@ -18,6 +18,7 @@ use crate::service::images::trash::trash_usage;
 use crate::service::paging::{Page, list_fingerprint, parse_page_token};
 use crate::service::sharing::collections;
 use crate::service::time::truncate_to_micros;
+use crate::store::images::uploads::OpenUploads;
 use crate::store::{self, Tx};
 
 /// Changes to an account; a field that is `None` stays unchanged.
@@ -37,6 +38,8 @@ pub struct AccountState {
     pub usage: Usage,
     /// Deleted images that can still be restored.
     pub trash: Usage,
+    /// What open uploads have reserved.
+    pub reserved: OpenUploads,
 }
 
 impl Service {
@@ -90,7 +93,8 @@ impl Service {
         };
         let usage = self.usage(&account.user_id).await?;
         let trash = trash_usage(&mut self.db.reader().await?, &account.user_id).await?;
-        Ok(AccountState { account, plan, usage, trash })
+        let reserved = store::images::uploads::open(&self.db, &account.user_id, None).await?;
+        Ok(AccountState { account, plan, usage, trash, reserved })
     }
 
     /// Changes an account. Administrators only; they cannot lock themselves out. Disabling an account ends all its sessions.
@@ -168,6 +172,8 @@ impl Service {
             let given_up = store::sharing::collections::mark_all_deleted(&mut tx, user, now).await?;
             collections::count(&mut tx, user, -given_up);
         }
+        // They must not pass to another account with the same user.
+        store::images::uploads::cancel_all(&mut tx, user).await?;
         store::identity::sessions::delete_of(&mut tx, id, 0).await?;
         store::identity::api_keys::delete_of(&mut tx, id).await?;
         store::identity::accounts::delete(&mut tx, id, now).await?;

@@ -1,6 +1,6 @@
 //! Direct uploads: the client sends the file to the storage, with a URL or a form that the service has signed.
 //!
-//! The signature permits to replace the object until it expires, even after the upload is complete. So the bytes
+//! The signature allows the object to be replaced until it expires, even after the upload is complete. So the bytes
 //! that were read and checked are stored under another key. Not every storage enforces what the signature says, so everything is
 //! checked again.
 
@@ -74,20 +74,33 @@ impl Service {
         if draft.method != DraftMethod::Direct {
             return Err(Error::Conflict { message: "The last piece of this upload completes it.".to_owned() });
         }
-        match &draft.state {
-            DraftState::Complete(image) => return self.replay_draft(&draft, *image).await,
-            DraftState::Failed(failure) => return Err(failure.clone().into()),
-            DraftState::Open | DraftState::Cancelled | DraftState::Expired => {}
+        if let Some(ended) = self.result_of(&draft).await {
+            return ended;
         }
+        self.begin_completion(&draft).await?;
         let turn = Turn::new(key, Class::Request);
         let (bytes, admitted) = match self.read_direct(&turn, &draft).await {
             Ok(read) => read,
             Err(error) => {
+                // Another request may have completed the upload, and removed its file.
+                let now = self.find_draft_to_change(caller, id).await?;
+                if let Some(ended) = self.result_of(&now).await {
+                    return ended;
+                }
                 self.fail_draft(&draft, &error).await;
                 return Err(error);
             }
         };
         self.store_draft(admitted, &draft, bytes).await
+    }
+
+    /// Returns the response to an upload that has ended.
+    async fn result_of(&self, draft: &Draft) -> Option<Result<Uploaded, Error>> {
+        match &draft.state {
+            DraftState::Complete(image) => Some(self.replay_draft(draft, *image).await),
+            DraftState::Failed(failure) => Some(Err(failure.clone().into())),
+            DraftState::Open | DraftState::Cancelled | DraftState::Expired => None,
+        }
     }
 
     async fn read_direct(&self, turn: &Turn, draft: &Draft) -> Result<(bytes::Bytes, Admitted), Error> {
@@ -127,10 +140,7 @@ fn check_announced(draft: &Draft, source: &SourceObject) -> Result<(), Error> {
 }
 
 fn differs(found: &str, announced: &str) -> Error {
-    crate::model::draft::DraftFailure::InvalidFile {
-        reason: format!("the file {found} instead of {announced}, as was announced"),
-    }
-    .into()
+    crate::model::draft::DraftFailure::InvalidFile { reason: format!("the file {found}, but {announced} was announced") }.into()
 }
 
 fn sign(signer: &mut Signer<'_>, draft: &Draft, now: DateTime<Utc>) -> DirectRequests {

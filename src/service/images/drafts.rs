@@ -11,6 +11,7 @@ use crate::model::caller::{Caller, UserId};
 use crate::model::draft::{Draft, DraftFailure, DraftMethod, DraftState, Properties, UploadId};
 use crate::model::id::ImageId;
 use crate::model::page::PageToken;
+use crate::model::plural::counted;
 use crate::objects::layout;
 use crate::service::Service;
 use crate::service::admission::Admitted;
@@ -18,8 +19,12 @@ use crate::service::error::{Error, Fields, chain};
 use crate::service::identity::permissions;
 use crate::service::identity::quota::reserve_quota_for_upload;
 use crate::service::paging::{Page, list_fingerprint, parse_page_token};
-use crate::service::time::truncate_to_micros;
+use crate::service::time::{after, truncate_to_micros};
 use crate::store;
+
+/// The default limits.
+pub const DEFAULT_MAX_OPEN: u32 = 20;
+pub const DEFAULT_MAX_OPEN_BYTES: u64 = 200 << 20;
 
 /// The limits of drafts.
 #[derive(Debug, Clone)]
@@ -59,19 +64,20 @@ impl Service {
         let state = DraftState::Open;
         let draft = Draft { id, user_id, method, state, length, received: 0, content_type, sha256, properties, expires_at };
         let limits = &self.limits.drafts;
+        let too_many = |limit, setting| Err(Error::TooManyOpenUploads { limit, setting });
         // Frees the trash, and refuses what would be refused below.
         let features = self.features_of(&draft.user_id).await?;
         self.check_quota(&draft.user_id, features.as_ref(), length, None).await?;
         let mut tx = self.db.begin().await?;
-        store::images::uploads::expire_of_user(&mut tx, &draft.user_id, self.clock.now()).await?;
+        let open = store::images::uploads::lock(&mut tx, &draft.user_id, self.clock.now()).await?;
         reserve_quota_for_upload(&mut tx, &draft.user_id, length).await?;
-        let open = store::images::uploads::open(&mut tx, &draft.user_id, None).await?;
         if open.bytes.saturating_add(length) > limits.max_open_bytes {
-            return Err(Error::TooManyOpenUploads { limit: limits.max_open_bytes, setting: "MAX_OPEN_UPLOAD_BYTES" });
+            return too_many(counted(limits.max_open_bytes, "byte"), "MAX_OPEN_UPLOAD_BYTES");
         }
-        if !store::images::uploads::insert(&mut tx, &draft, limits.max_open, expires_at).await? {
-            return Err(Error::TooManyOpenUploads { limit: limits.max_open.into(), setting: "MAX_OPEN_UPLOADS" });
+        if open.count >= limits.max_open.into() {
+            return too_many(format!("{} uploads", limits.max_open), "MAX_OPEN_UPLOADS");
         }
+        store::images::uploads::insert(&mut tx, &draft).await?;
         for name in objects {
             store::images::uploads::add_object(&mut tx, id, name).await?;
         }
@@ -125,7 +131,7 @@ impl Service {
     pub async fn cancel_draft(&self, caller: &Caller, id: UploadId) -> Result<(), Error> {
         let draft = self.find_draft_to_change(caller, id).await?;
         let mut tx = self.db.begin().await?;
-        store::images::uploads::cancel(&mut tx, id).await?;
+        store::images::uploads::cancel(&mut tx, &draft).await?;
         tx.commit().await?;
         self.remove_draft_objects_early(&draft).await;
         Ok(())
@@ -148,7 +154,28 @@ impl Service {
             Ok(_) => self.remove_draft_objects_early(draft).await,
             Err(error) => self.fail_draft(draft, error).await,
         }
-        uploaded
+        uploaded.map_err(|error| match error {
+            Error::StillRunning { retry_after } => Error::UploadInUse { retry_after },
+            error => error,
+        })
+    }
+
+    /// Checks that no other request is completing a draft, and keeps it from expiring in the meantime.
+    pub(in crate::service) async fn begin_completion(&self, draft: &Draft) -> Result<(), Error> {
+        let until = after(self.clock.now(), self.limits.longest_upload);
+        if draft.expires_at < until {
+            let mut tx = self.db.begin().await?;
+            store::images::uploads::extend(&mut tx, draft.id, until).await?;
+            tx.commit().await?;
+        }
+        match self.key_lease(&draft.user_id, &IdempotencyKey::of_upload(draft.id)).await? {
+            Some(retry_after) => Err(Error::UploadInUse { retry_after }),
+            None => Ok(()),
+        }
+    }
+
+    async fn is_being_completed(&self, draft: &Draft) -> Result<bool, Error> {
+        Ok(self.key_lease(&draft.user_id, &IdempotencyKey::of_upload(draft.id)).await?.is_some())
     }
 
     /// Returns the response to a draft that has become an image.
@@ -167,9 +194,13 @@ impl Service {
             _ => return,
         };
         let failed = async {
+            // Another request may have read another file, and be about to store it.
+            if self.is_being_completed(draft).await? {
+                return Ok(());
+            }
             let mut tx = self.db.begin().await?;
-            store::images::uploads::fail(&mut tx, draft.id, &failure).await?;
-            tx.commit().await
+            store::images::uploads::fail(&mut tx, draft, &failure).await?;
+            tx.commit().await.map_err(Error::from)
         };
         match failed.await {
             Ok(()) => self.remove_draft_objects_early(draft).await,

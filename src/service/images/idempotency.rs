@@ -81,6 +81,12 @@ impl Service {
         replay(&mut tx, record, &fingerprint, lease_left).await.map(Some)
     }
 
+    /// Returns how long the lease of a key lasts whose request is running.
+    pub(in crate::service) async fn key_lease(&self, user: &UserId, key: &IdempotencyKey) -> Result<Option<Duration>, Error> {
+        let record = store::images::idempotency::find(&self.db, user, key.as_str()).await?;
+        Ok(record.filter(|record| record.response.is_none()).and_then(|record| self.lease_left(&record, self.clock.now())))
+    }
+
     /// Completes the key of an upload, if it has one, for an image that exists.
     ///
     /// # Errors

@@ -75,6 +75,7 @@ impl Service {
             let (piece, _admitted) = receiver.admit(None, file).await?;
             return self.store_piece(draft, offset, piece).await.map(Progress::Received);
         }
+        self.begin_completion(draft).await?;
         // The last piece, and the file that it is copied into.
         let needed = if offset == 0 { length } else { draft.length + length };
         let admitted = self.admission.reserve_file(receiver.turn(), needed).await?;

@@ -25,6 +25,7 @@ use crate::service::admission::fair_queue::Turn;
 use crate::service::admission::threads;
 use crate::service::error::{Error, Fields, chain};
 use crate::service::identity::quota::reserve_quota_for_upload;
+use crate::service::time::after;
 use crate::store;
 use crate::store::Tx;
 
@@ -260,7 +261,8 @@ impl Service {
             Origin::Draft(draft) => {
                 self.complete_key(&mut tx, upload, image).await?;
                 // Releases what it has reserved.
-                if !store::images::uploads::complete(&mut tx, draft.id, image.id).await? {
+                let readable_until = after(self.clock.now(), READABLE);
+                if !store::images::uploads::complete(&mut tx, draft.id, image.id, readable_until).await? {
                     return Err(Error::no_such_upload());
                 }
             }
@@ -283,6 +285,9 @@ impl Service {
         Ok(())
     }
 }
+
+/// How long the client of an upload in several requests can read the result, in case that it has lost the response.
+const READABLE: Duration = Duration::from_secs(24 * 3600);
 
 fn count_stored(tx: &mut Tx, image: &Image) {
     let micros = i64::try_from(image.processing_time.as_micros()).unwrap_or(i64::MAX);

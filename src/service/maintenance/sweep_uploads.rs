@@ -3,6 +3,8 @@
 //! An upload that expires releases its quota and loses its objects. A request that was signed or started before can still write them,
 //! so they are deleted once more when that has become impossible, and only then are the rows deleted.
 
+use chrono::{DateTime, Utc};
+
 use crate::model::draft::UploadId;
 use crate::service::Service;
 use crate::service::error::Error;
@@ -27,7 +29,7 @@ impl Service {
         let mut first_error = None;
         for upload in &due {
             if let Err(error) = self.expire_upload(upload).await {
-                self.postpone_upload(upload.id).await?;
+                self.postpone_upload(upload.id, after(self.clock.now(), RETRY_DELAY)).await?;
                 first_error.get_or_insert(error);
             }
         }
@@ -35,24 +37,28 @@ impl Service {
     }
 
     async fn expire_upload(&self, upload: &DueUpload) -> Result<(), Error> {
-        let (now, writable_until) = (self.clock.now(), after(upload.expires_at, self.limits.intent_grace));
+        let now = self.clock.now();
+        if upload.is_open && upload.expires_at > now {
+            // It was extended, because it is being completed.
+            return self.postpone_upload(upload.id, upload.expires_at).await;
+        }
         // Before the objects are deleted: an upload that is completed at this moment either is complete, or cannot be any more.
         let mut tx = self.db.begin().await?;
         store::images::uploads::expire(&mut tx, upload.id, now).await?;
         tx.commit().await?;
         self.remove_draft_objects(upload.id).await?;
-        let mut tx = self.db.begin().await?;
-        if now >= writable_until {
-            store::images::uploads::delete(&mut tx, upload.id).await?;
-        } else {
-            store::images::uploads::postpone(&mut tx, upload.id, writable_until).await?;
+        let writable_until = after(upload.expires_at, self.limits.intent_grace);
+        if now < writable_until {
+            return self.postpone_upload(upload.id, writable_until).await;
         }
+        let mut tx = self.db.begin().await?;
+        store::images::uploads::delete(&mut tx, upload.id).await?;
         Ok(tx.commit().await?)
     }
 
-    async fn postpone_upload(&self, id: UploadId) -> Result<(), Error> {
+    async fn postpone_upload(&self, id: UploadId, due_at: DateTime<Utc>) -> Result<(), Error> {
         let mut tx = self.db.begin().await?;
-        store::images::uploads::postpone(&mut tx, id, after(self.clock.now(), RETRY_DELAY)).await?;
+        store::images::uploads::postpone(&mut tx, id, due_at).await?;
         Ok(tx.commit().await?)
     }
 }

@@ -1,12 +1,10 @@
 //! The tables `uploads` and `upload_objects`: uploads in several requests, and their objects below `incoming/`.
 //!
-//! An object has a row from before anyone can write it until no one can write it any more. An open upload of a user has a slot of
-//! its own, so that a unique index limits how many are open.
-
-use std::collections::BTreeSet;
+//! An object has a row from before anyone can write it until no one can write it any more.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -26,11 +24,18 @@ macro_rules! columns {
     };
 }
 
-/// Number and announced bytes of open uploads.
+/// Number and announced bytes of uploads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OpenUploads {
     pub count: u64,
     pub bytes: u64,
+}
+
+impl OpenUploads {
+    fn from_row(row: Option<(i64, i64)>) -> Self {
+        let number = |value| u64::try_from(value).unwrap_or_default();
+        row.map_or_else(Self::default, |(count, bytes)| Self { count: number(count), bytes: number(bytes) })
+    }
 }
 
 /// An object whose bytes are part of the file.
@@ -42,29 +47,35 @@ pub struct Part {
     pub length: u64,
 }
 
-/// Inserts an open upload into a free slot below `max_open`. Returns `false` if there is none.
-pub async fn insert(tx: &mut Tx, draft: &Draft, max_open: u32, due_at: DateTime<Utc>) -> Result<bool, Error> {
-    // Another request may take the slot in the meantime.
-    for _ in 0..max_open {
-        let Some(slot) = free_slot(tx, &draft.user_id, max_open).await? else { return Ok(false) };
-        let sql = Sql::new(
-            "insert into uploads (id, user_id, method, state, slot, length, content_type, sha256, properties, expires_at, due_at) \
-             values ($1, $2, $3, 'open', $4, $5, $6, $7, $8, $9, $10) on conflict (user_id, slot) where state = 'open' do nothing",
-        );
-        let sql = sql.bind(draft.id.uuid()).bind(draft.user_id.as_str()).bind(draft.method.name()).bind(slot);
-        let sql = sql.bind(i64::try_from(draft.length).unwrap_or(i64::MAX)).bind(draft.content_type.as_str());
-        let sql = sql.bind(draft.sha256.map(hex::encode)).bind(to_json(&draft.properties));
-        if tx.execute(sql.bind(draft.expires_at).bind(due_at)).await? == 1 {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+/// Locks the open uploads of a user, so that their number can be limited, and ends those that have expired. Returns what counts
+/// towards the limits: uploads that are open, and those that have ended although their file can still be sent.
+pub async fn lock(tx: &mut Tx, user: &UserId, now: DateTime<Utc>) -> Result<OpenUploads, Error> {
+    let lock = i64::from(Sha256::digest(user.as_str())[0] % LOCKS);
+    tx.execute(Sql::new("update upload_locks set id = id where id = $1").bind(lock)).await?;
+    let sql = Sql::new(
+        "update uploads set counted = false, state = case when state = 'open' then 'expired' else state end \
+         where user_id = $1 and counted and expires_at <= $2",
+    );
+    tx.execute(sql.bind(user.as_str()).bind(now)).await?;
+    // PostgreSQL's sum of bigints is a numeric, hence the cast.
+    let sql = Sql::new("select count(*), cast(coalesce(sum(length), 0) as bigint) from uploads where user_id = $1 and counted");
+    let row = tx.fetch_optional::<(i64, i64)>(sql.bind(user.as_str())).await?;
+    Ok(OpenUploads::from_row(row))
 }
 
-async fn free_slot(tx: &mut Tx, user: &UserId, max_open: u32) -> Result<Option<u32>, Error> {
-    let sql = Sql::new("select slot from uploads where user_id = $1 and state = 'open'").bind(user.as_str());
-    let taken: BTreeSet<i64> = tx.fetch::<(i64,)>(sql).await?.into_iter().map(|(slot,)| slot).collect();
-    Ok((0..max_open).find(|slot| !taken.contains(&i64::from(*slot))))
+/// The number of rows of `upload_locks`.
+const LOCKS: u8 = 32;
+
+/// Inserts an open upload.
+pub async fn insert(tx: &mut Tx, draft: &Draft) -> Result<(), Error> {
+    let sql = Sql::new(
+        "insert into uploads (id, user_id, method, state, counted, length, content_type, sha256, properties, expires_at, due_at) \
+         values ($1, $2, $3, 'open', true, $4, $5, $6, $7, $8, $8)",
+    );
+    let sql = sql.bind(draft.id.uuid()).bind(draft.user_id.as_str()).bind(draft.method.name());
+    let sql = sql.bind(i64::try_from(draft.length).unwrap_or(i64::MAX)).bind(draft.content_type.as_str());
+    let sql = sql.bind(draft.sha256.map(hex::encode)).bind(to_json(&draft.properties));
+    tx.execute(sql.bind(draft.expires_at)).await.map(drop)
 }
 
 pub async fn find(run: impl Run, id: UploadId) -> Result<Option<Draft>, Error> {
@@ -99,37 +110,44 @@ pub async fn open(run: impl Run, user: &UserId, without: Option<UploadId>) -> Re
     if let Some(without) = without {
         sql.push(" and id <> ").push_bind(without.uuid());
     }
-    let (count, bytes) = run.fetch_optional::<(i64, i64)>(sql).await?.unwrap_or_default();
-    let number = |value| u64::try_from(value).unwrap_or_default();
-    Ok(OpenUploads { count: number(count), bytes: number(bytes) })
+    Ok(OpenUploads::from_row(run.fetch_optional::<(i64, i64)>(sql).await?))
 }
 
-/// Ends an open upload with its image. Returns `false` if it is no longer open.
-pub async fn complete(tx: &mut Tx, id: UploadId, image: ImageId) -> Result<bool, Error> {
-    let sql = Sql::new("update uploads set state = 'complete', image_id = $2 where id = $1 and state = 'open'");
-    Ok(tx.execute(sql.bind(id.uuid()).bind(image.uuid())).await? == 1)
+/// Ends an open upload with its image. The client can read the result until `readable_until`. Returns `false` if it is no longer
+/// open.
+pub async fn complete(tx: &mut Tx, id: UploadId, image: ImageId, readable_until: DateTime<Utc>) -> Result<bool, Error> {
+    let sql = Sql::new(
+        "update uploads set state = 'complete', counted = false, image_id = $2, \
+         expires_at = case when expires_at < $3 then $3 else expires_at end where id = $1 and state = 'open'",
+    );
+    Ok(tx.execute(sql.bind(id.uuid()).bind(image.uuid()).bind(readable_until)).await? == 1)
+}
+
+/// Keeps an open upload from expiring before `until`.
+pub async fn extend(tx: &mut Tx, id: UploadId, until: DateTime<Utc>) -> Result<(), Error> {
+    let sql = Sql::new("update uploads set expires_at = $2 where id = $1 and state = 'open' and expires_at < $2");
+    tx.execute(sql.bind(id.uuid()).bind(until)).await.map(drop)
 }
 
 /// Ends an open upload whose file was refused.
-pub async fn fail(tx: &mut Tx, id: UploadId, failure: &DraftFailure) -> Result<(), Error> {
+pub async fn fail(tx: &mut Tx, draft: &Draft, failure: &DraftFailure) -> Result<(), Error> {
     let failure = match failure {
         DraftFailure::InvalidFile { reason } => json!({"error": INVALID_FILE, "reason": reason}),
         DraftFailure::UnsupportedFormat { found } => json!({"error": "unsupported_format", "found": found}),
     };
-    let sql = Sql::new("update uploads set state = 'failed', failure = $2 where id = $1 and state = 'open'");
-    tx.execute(sql.bind(id.uuid()).bind(failure)).await.map(drop)
+    let sql = Sql::new("update uploads set state = 'failed', counted = $2, failure = $3 where id = $1 and state = 'open'");
+    tx.execute(sql.bind(draft.id.uuid()).bind(draft.method.can_outlive_its_end()).bind(failure)).await.map(drop)
 }
 
 /// Cancels an upload in any state.
-pub async fn cancel(tx: &mut Tx, id: UploadId) -> Result<(), Error> {
-    let sql = Sql::new("update uploads set state = 'cancelled' where id = $1").bind(id.uuid());
-    tx.execute(sql).await.map(drop)
+pub async fn cancel(tx: &mut Tx, draft: &Draft) -> Result<(), Error> {
+    let sql = Sql::new("update uploads set state = 'cancelled', counted = counted and $2 where id = $1");
+    tx.execute(sql.bind(draft.id.uuid()).bind(draft.method.can_outlive_its_end())).await.map(drop)
 }
 
-/// Ends the open uploads of a user that have expired.
-pub async fn expire_of_user(tx: &mut Tx, user: &UserId, now: DateTime<Utc>) -> Result<(), Error> {
-    let sql = Sql::new("update uploads set state = 'expired' where user_id = $1 and state = 'open' and expires_at <= $2");
-    tx.execute(sql.bind(user.as_str()).bind(now)).await.map(drop)
+/// Cancels all uploads of a user.
+pub async fn cancel_all(tx: &mut Tx, user: &UserId) -> Result<(), Error> {
+    tx.execute(Sql::new("update uploads set state = 'cancelled' where user_id = $1").bind(user.as_str())).await.map(drop)
 }
 
 /// An upload that the sweeper must look at.
@@ -137,19 +155,24 @@ pub async fn expire_of_user(tx: &mut Tx, user: &UserId, now: DateTime<Utc>) -> R
 pub struct DueUpload {
     pub id: UploadId,
     pub expires_at: DateTime<Utc>,
+    pub is_open: bool,
 }
 
 /// Returns up to `limit` uploads that the sweeper must look at.
 pub async fn due(run: impl Run, now: DateTime<Utc>, limit: u32) -> Result<Vec<DueUpload>, Error> {
-    let mut sql = Sql::new("select id, expires_at from uploads where due_at <= ");
+    let mut sql = Sql::new("select id, expires_at, state = 'open' from uploads where due_at <= ");
     sql.push_bind(now).push(" order by due_at").push_limit(limit);
-    let rows = run.fetch::<(Uuid, DateTime<Utc>)>(sql).await?;
-    Ok(rows.into_iter().map(|(id, expires_at)| DueUpload { id: UploadId::from(id), expires_at }).collect())
+    let rows = run.fetch::<(Uuid, DateTime<Utc>, bool)>(sql).await?;
+    let due = |(id, expires_at, is_open)| DueUpload { id: UploadId::from(id), expires_at, is_open };
+    Ok(rows.into_iter().map(due).collect())
 }
 
 /// Ends an upload that has expired, unless it has ended.
 pub async fn expire(tx: &mut Tx, id: UploadId, now: DateTime<Utc>) -> Result<(), Error> {
-    let sql = Sql::new("update uploads set state = 'expired' where id = $1 and state = 'open' and expires_at <= $2");
+    let sql = Sql::new(
+        "update uploads set counted = false, state = case when state = 'open' then 'expired' else state end \
+         where id = $1 and expires_at <= $2",
+    );
     tx.execute(sql.bind(id.uuid()).bind(now)).await.map(drop)
 }
 
@@ -220,8 +243,8 @@ pub async fn objects(run: impl Run, id: UploadId) -> Result<Vec<String>, Error> 
 /// Makes the sweeper remove an object that no row names.
 pub async fn announce_removal(tx: &mut Tx, id: UploadId, name: &str, now: DateTime<Utc>) -> Result<(), Error> {
     let sql = Sql::new(
-        "insert into uploads (id, user_id, method, state, slot, length, content_type, properties, expires_at, due_at) \
-         values ($1, '', 'direct', 'cancelled', 0, 0, '', $2, $3, $3) on conflict (id) do nothing",
+        "insert into uploads (id, user_id, method, state, counted, length, content_type, properties, expires_at, due_at) \
+         values ($1, '', 'direct', 'cancelled', false, 0, '', $2, $3, $3) on conflict (id) do nothing",
     );
     tx.execute(sql.bind(id.uuid()).bind(json!({})).bind(now)).await?;
     add_object(tx, id, name).await

@@ -26,7 +26,10 @@ struct Started {
 
 fn request(process: &Process, method: Method, path: &str) -> RequestBuilder {
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().expect("a client");
-    client.request(method, format!("http://{}{path}", process.address)).header("X-User-Id", "alice").header("Tus-Resumable", "1.0.0")
+    client
+        .request(method, format!("http://{}{path}", process.address))
+        .header("X-User-Id", "alice")
+        .header("Tus-Resumable", "1.0.0")
 }
 
 /// Returns the response, or `None` if the connection broke.

@@ -19,21 +19,23 @@ async fn a_user_has_a_limited_number_of_open_uploads() {
     assert_eq!(created.len(), 3);
     for refused in answers.iter().filter(|answer| answer.status != 201) {
         assert_error(refused, 429, "TooManyRequests");
-        assert!(refused.text().contains("more than 3, the limit that MAX_OPEN_UPLOADS sets"), "{}", refused.text());
+        assert!(refused.text().contains("more than 3 uploads, the limit that MAX_OPEN_UPLOADS sets"), "{}", refused.text());
     }
     // Another user has uploads of its own.
     let mut bobs = announce(&file);
     bobs["user_id"] = json!("bob");
     create(&app, &bobs).await;
-    // Whatever ends an upload makes room for another.
+    // An upload that is complete makes room for another. One that was deleted does not, because its URL still works.
     app.by("alice", Method::DELETE, &format!("/uploads/{}", id_of(&created[0]))).await;
-    create(&app, &announce(&file)).await;
+    assert_error(&app.post_json("/uploads", &announce(&file)).await, 429, "TooManyRequests");
     send_put(&app, &created[1], &file).await;
     complete(&app, &created[1]).await.ok();
     create(&app, &announce(&file)).await;
     assert_error(&app.post_json("/uploads", &announce(&file)).await, 429, "TooManyRequests");
     app.clock.advance(TimeDelta::minutes(61));
-    create(&app, &announce(&file)).await;
+    for _ in 0..3 {
+        create(&app, &announce(&file)).await;
+    }
 }
 
 #[tokio::test]
@@ -43,8 +45,48 @@ async fn the_open_uploads_of_a_user_have_a_limited_size() {
     create(&app, &of_size(3000)).await;
     let refused = app.post_json("/uploads", &of_size(2001)).await;
     assert_error(&refused, 429, "TooManyRequests");
-    assert!(refused.text().contains("more than 5000, the limit that MAX_OPEN_UPLOAD_BYTES sets"), "{}", refused.text());
+    assert!(refused.text().contains("more than 5000 bytes, the limit that MAX_OPEN_UPLOAD_BYTES sets"), "{}", refused.text());
     create(&app, &of_size(2000)).await;
+    let bob = json!({"file_size": 2000, "content_type": "image/jpeg", "user_id": "bob"});
+    let answers = join_all((0..10).map(|_| app.post_json("/uploads", &bob))).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 2);
+}
+
+#[tokio::test]
+async fn the_uploads_of_a_deleted_account_do_not_pass_to_another_with_the_same_user() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let ann = app.account(&admin, "ann", &json!({"user_id": "ann"})).await;
+    let file = jpeg(60, 60, 1);
+    let mut body = announce(&file);
+    body["user_id"] = json!("ann");
+    let upload = app.json_as(&ann, Method::POST, "/uploads", &body).await.json();
+    send_put(&app, &upload, &file).await;
+    let account = format!("/accounts/{}", ann.id);
+    app.json_as(&admin, Method::PATCH, &account, &json!({"disabled": true})).await.ok();
+    let deleted = app.send(app.request_as(&admin, Method::DELETE, &account)).await;
+    assert_eq!(deleted.status, 204, "{}", deleted.text());
+    let heir = app.account(&admin, "heir", &json!({"user_id": "ann"})).await;
+    assert_eq!(app.get_as(&heir, "/uploads").await.ok()["uploads"], json!([]));
+    let completed = app.request_as(&heir, Method::POST, &format!("/uploads/{}/complete", id_of(&upload)));
+    assert_error(&app.send(completed).await, 404, "NotFound");
+    app.clock.advance(TimeDelta::hours(3));
+    app.sweep_all().await;
+    assert_eq!(app.storage().keys().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn the_result_of_a_complete_upload_can_be_read_for_a_day() {
+    let app = TestApp::start().await;
+    let file = jpeg(60, 60, 1);
+    let upload = create(&app, &announce(&file)).await;
+    send_put(&app, &upload, &file).await;
+    let id = complete(&app, &upload).await.image_id();
+    app.clock.advance(TimeDelta::hours(2));
+    app.sweep_all().await;
+    assert_eq!(complete(&app, &upload).await.image_id(), id);
+    app.clock.advance(TimeDelta::hours(23));
+    assert_error(&complete(&app, &upload).await, 404, "NotFound");
 }
 
 /// An account whose plan allows one image of at most 20 kB.

@@ -138,7 +138,7 @@ async fn the_limits_are_published_by_the_api_and_in_the_openapi_document() {
         "keep_location": false,
         "allow_keep_location": false,
         "max_title_length": 200, "max_description_length": 1000, "max_tags": 10, "max_tag_length": 50,
-        "max_import_urls": 100, "max_pending_imports": 1000,
+        "max_import_urls": 100, "max_pending_imports": 1000, "max_open_uploads": 20, "max_open_upload_bytes": 209_715_200,
         "thumbnail_sizes": ["small", "medium", "200", "400"], "min_thumbnail_side": 16, "max_thumbnail_side": 2000,
     });
     let answer = app.get("/limits").await;

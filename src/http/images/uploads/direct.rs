@@ -42,7 +42,7 @@ request_fields! {
     pub struct CreateUploadBody from JsonFields {
         /// The exact size of the file in bytes, within the limits of `GET /limits`.
         #[schema(value_type = u64, minimum = 1)]
-        file_size: u64 = require(integer(1, u64::MAX >> 11)),
+        file_size: u64 = require(read_size),
         /// The media type with which the file will be sent.
         #[schema(value_type = crate::http::openapi::enums::ContentTypeSchema)]
         content_type: String = require(read_content_type),
@@ -94,7 +94,8 @@ pub struct UploadView {
     /// When the upload was created, to the millisecond.
     #[schema(format = DateTime, example = "2026-01-31T12:00:00.123Z")]
     pub created_at: String,
-    /// Until when the file can be sent and the upload can be completed. From then on, the upload does not exist.
+    /// The time until which the file can be sent and the upload can be completed. After that, the upload does not exist. Once it is
+    /// complete, it exists for at least 24 hours.
     #[schema(format = DateTime, example = "2026-01-31T13:00:00.123Z")]
     pub expires_at: String,
     /// The image; null until `status` is `complete`.
@@ -281,6 +282,10 @@ fn read_new(app: &AppState, identity: &Identity, mut fields: JsonFields) -> Resu
             tus_metadata: None,
         },
     })
+}
+
+fn read_size(value: Value) -> Result<u64, String> {
+    integer(0, u64::MAX >> 11)(value).map_err(|_| "must be a whole number of bytes".to_owned())
 }
 
 fn read_content_type(value: Value) -> Result<String, String> {
