@@ -289,7 +289,7 @@ impl Config {
             longest_upload: self.longest_upload(),
             resizing: self.resizing.limits(),
             adoption_sources: self.uploads.adopt_sources(&self.s3_bucket),
-            drafts: self.uploads.draft_limits(),
+            drafts: self.uploads.draft_limits(self.pictures.max_file_size.0),
             imports: self.imports.limits(),
             captions: self.captions.limits(),
             jwt_secrets: self.access.jwt_secret.clone(),

@@ -14,7 +14,7 @@ pub struct UploadConfig {
     /// another is rejected with 429.
     #[arg(long, help_heading = "Uploads", env = "MAX_OPEN_UPLOADS", default_value_t = DEFAULT_MAX_OPEN)]
     pub max_open_uploads: u32,
-    /// Maximum total size of the open uploads of a user, as announced.
+    /// Maximum total size of the open uploads of a user, as announced; at least MAX_FILE_SIZE.
     #[arg(long, help_heading = "Uploads", env = "MAX_OPEN_UPLOAD_BYTES", default_value_t = Bytes(DEFAULT_MAX_OPEN_BYTES))]
     pub max_open_upload_bytes: Bytes,
     /// Seconds for which a file can be sent directly to the storage.
@@ -50,10 +50,10 @@ impl UploadConfig {
         self.adopt_sources.clone().unwrap_or_else(|| AdoptionSources::default_of(bucket))
     }
 
-    pub(super) fn draft_limits(&self) -> DraftLimits {
+    pub(super) fn draft_limits(&self, max_file_bytes: u64) -> DraftLimits {
         DraftLimits {
             max_open: self.max_open_uploads,
-            max_open_bytes: self.max_open_upload_bytes.0,
+            max_open_bytes: self.max_open_upload_bytes.0.max(max_file_bytes),
             direct_lifetime: self.direct_upload_lifetime.duration(),
             resumable_lifetime: self.resumable_upload_lifetime.duration(),
         }

@@ -40,7 +40,7 @@ async fn a_user_has_a_limited_number_of_open_uploads() {
 
 #[tokio::test]
 async fn the_open_uploads_of_a_user_have_a_limited_size() {
-    let app = TestApp::with(&["--max-open-upload-bytes=5000"]).await;
+    let app = TestApp::with(&["--max-open-upload-bytes=0", "--max-file-size=5000"]).await;
     let of_size = |bytes: u64| json!({"file_size": bytes, "content_type": "image/jpeg", "user_id": "alice"});
     create(&app, &of_size(3000)).await;
     let refused = app.post_json("/uploads", &of_size(2001)).await;
