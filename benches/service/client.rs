@@ -13,6 +13,7 @@ pub struct Connection(BufReader<TcpStream>);
 pub struct Response {
     pub status: u16,
     pub body: Vec<u8>,
+    pub location: Option<String>,
 }
 
 impl Connection {
@@ -28,19 +29,20 @@ impl Connection {
         let mut line = String::new();
         self.0.read_line(&mut line)?;
         let status = line.get(9..12).ok_or("the connection was closed")?.parse()?;
-        let mut length = None;
+        let (mut length, mut location) = (None, None);
         loop {
             line.clear();
             self.0.read_line(&mut line)?;
             match line.trim_end().split_once(':') {
                 Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = Some(value.trim().parse()?),
+                Some((name, value)) if name.eq_ignore_ascii_case("location") => location = Some(value.trim().to_owned()),
                 Some(_) => {}
                 None => break,
             }
         }
         let mut body = vec![0; length.ok_or("the response has no content-length")?];
         self.0.read_exact(&mut body)?;
-        Ok(Response { status, body })
+        Ok(Response { status, body, location })
     }
 }
 

@@ -23,6 +23,7 @@ mod random;
 mod requests;
 mod server;
 mod serving;
+mod upload_methods;
 mod uploads;
 #[path = "../../tests/pictures/webp.rs"]
 #[expect(dead_code, clippy::expect_used, reason = "shared with the tests, which use the rest")]
@@ -33,7 +34,7 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T> = std::result::Result<T, Error>;
 
 const NAMES: &str =
-    "listing, collections, requests, callers, presign, uploads, imports, serving, gallery, scaling, captions, memory, process";
+    "listing, collections, requests, callers, presign, uploads, upload-methods, imports, serving, gallery, scaling, captions, memory, process";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -51,6 +52,7 @@ async fn main() -> Result<()> {
             "callers" => callers::run().await?,
             "presign" => presign::run().await?,
             "uploads" => uploads::run().await?,
+            "upload-methods" => upload_methods::run().await?,
             "imports" => imports::run().await?,
             "serving" => serving::run().await?,
             "gallery" => gallery::gallery().await?,
