@@ -11,15 +11,17 @@ import sys
 from pathlib import Path
 
 OLDEST_POSTGRES = 14
-# The programs that run the client generators, and their packages.
-CLIENT_PROGRAMS = {"java": "default-jre-headless", "node": "nodejs", "npm": "npm"}
+# The programs that run the client generators and the upload clients, and their packages.
+NODE_PROGRAMS = {"node": "nodejs", "npm": "npm"}
+CLIENT_PROGRAMS = {"java": "default-jre-headless", **NODE_PROGRAMS}
+UPLOAD_PROGRAMS = {"chromium": "chromium", **NODE_PROGRAMS}
 
 
 class Missing(Exception):
     """Packages are missing and could not be installed."""
 
 
-def install_missing(*, postgres, python, clients=False):
+def install_missing(*, postgres, python, clients=False, uploads=False):
     """Installs the missing packages that the build and the selected parts need."""
     missing = []
     if not shutil.which("cargo"):
@@ -38,9 +40,9 @@ def install_missing(*, postgres, python, clients=False):
         missing += ["pgbouncer"]
     if python and not python_with_venv():
         missing += ["python3-venv"]
-    if clients:
-        # Every pinned generator runs on Node 18 and Java 17 of Debian 12.
-        missing += [package for command, package in CLIENT_PROGRAMS.items() if not shutil.which(command)]
+    # All run on Node 18 and Java 17 of Debian 12.
+    programs = {**(CLIENT_PROGRAMS if clients else {}), **(UPLOAD_PROGRAMS if uploads else {})}
+    missing += [package for command, package in programs.items() if not shutil.which(command)]
     if missing:
         _install(missing)
 
