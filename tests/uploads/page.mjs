@@ -72,4 +72,14 @@ window.uploadToStorage = async (name, service, user, withForm) => {
   for (const file of successful) completed.push((await send(`/uploads/${ids.get(file.id)}/complete`, {})).image);
   return { image: completed[0], errors };
 };
+
+/** Runs a script that uploads `window.file`. Returns what it prints. */
+window.runExample = async (path, name) => {
+  const data = await (await fetch(`/files/${name}`)).blob();
+  window.file = new File([data], name, { type: data.type });
+  const printed = new Promise((resolve) => (console.log = console.error = resolve));
+  await import(path);
+  return printed;
+};
+
 window.isReady = true;

@@ -6,9 +6,10 @@ import path from "node:path";
 
 const HERE = path.dirname(new URL(import.meta.url).pathname);
 
-/** Serves the page on a port. The files to upload are in the map `files`, by name. */
+/** Serves the page on a port. The maps `files` and `scripts` have what checks add: files to upload, and scripts that do so. */
 export function servePage(port, nodeModules) {
   const files = new Map();
+  const scripts = new Map();
   const server = http.createServer((request, response) => {
     const name = new URL(request.url, "http://localhost").pathname;
     const send = (type, body) => response.writeHead(200, { "Content-Type": type }).end(body);
@@ -16,6 +17,7 @@ export function servePage(port, nodeModules) {
       if (name === "/") send("text/html", readFileSync(`${HERE}/page.html`));
       else if (name === "/page.mjs") send("text/javascript", readFileSync(`${HERE}/page.mjs`));
       else if (name.startsWith("/files/")) send("image/png", files.get(name.slice("/files/".length)));
+      else if (scripts.has(name)) send("text/javascript", scripts.get(name));
       else if (name.endsWith(".json")) send("application/json", readFileSync(moduleFile(nodeModules, name)));
       else send("text/javascript", moduleSource(nodeModules, name));
     } catch (error) {
@@ -23,7 +25,7 @@ export function servePage(port, nodeModules) {
     }
   });
   server.listen(port, "127.0.0.1");
-  return { files, close: () => server.closeAllConnections() ?? server.close() };
+  return { files, scripts, close: () => server.closeAllConnections() ?? server.close() };
 }
 
 function moduleFile(nodeModules, name) {

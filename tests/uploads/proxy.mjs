@@ -8,6 +8,7 @@ export class Proxy {
   /** Bytes per second from the clients, on each connection. */
   rate = Infinity;
   #untilCut = Infinity;
+  #cutsSilently = false;
   #untilForwarded = Infinity;
   #onForwarded = () => {};
   #losesResponseTo = null;
@@ -18,9 +19,10 @@ export class Proxy {
     this.server.listen(port, "127.0.0.1");
   }
 
-  /** Closes a connection when clients have sent so many bytes from now on. */
-  cutAfter(bytes) {
+  /** Closes a connection when clients have sent so many bytes from now on. If `silently`, the service does not notice. */
+  cutAfter(bytes, { silently = false } = {}) {
     this.#untilCut = bytes;
+    this.#cutsSilently = silently;
   }
 
   /** Waits until clients have sent so many bytes from now on. */
@@ -64,28 +66,14 @@ export class Proxy {
     for (const socket of [client, service]) {
       this.#sockets.add(socket);
       socket.setNoDelay(true);
-      socket.on("error", end);
-      socket.on("close", end);
+      socket.on("error", () => socket.isCut || end());
+      socket.on("close", () => socket.isCut || end());
     }
-    client.on("data", async (data) => {
+    // The client is never paused, because a paused socket does not notice that the other end was closed.
+    let forwarding = Promise.resolve();
+    client.on("data", (data) => {
       losesResponse ||= this.#isLost(data);
-      client.pause();
-      for (let at = 0; at < data.length && !service.destroyed; at += SLICE) {
-        const slice = data.subarray(at, at + SLICE);
-        service.write(slice);
-        this.#untilCut -= slice.length;
-        this.#untilForwarded -= slice.length;
-        if (this.#untilForwarded < 0) this.#onForwarded();
-        if (this.#untilCut < 0) {
-          this.#untilCut = Infinity;
-          // What was written arrives, as it does when a client disappears.
-          service.end();
-          client.destroy();
-          return;
-        }
-        if (this.rate !== Infinity) await new Promise((resolve) => setTimeout(resolve, (1000 * slice.length) / this.rate));
-      }
-      client.resume();
+      forwarding = forwarding.then(() => this.#forward(data, client, service));
     });
     service.on("data", (data) => {
       if (losesResponse) {
@@ -94,6 +82,25 @@ export class Proxy {
       }
       client.write(data);
     });
+  }
+
+  async #forward(data, client, service) {
+    for (let at = 0; at < data.length && service.writable && !client.isCut; at += SLICE) {
+      const slice = data.subarray(at, at + SLICE);
+      service.write(slice);
+      this.#untilForwarded -= slice.length;
+      if (this.#untilForwarded < 0) this.#onForwarded();
+      this.#untilCut -= slice.length;
+      if (this.#untilCut < 0) {
+        this.#untilCut = Infinity;
+        // What was written arrives, as it does when a client disappears.
+        if (!this.#cutsSilently) service.end();
+        client.isCut = true;
+        client.destroy();
+        return;
+      }
+      if (this.rate !== Infinity) await new Promise((resolve) => setTimeout(resolve, (1000 * slice.length) / this.rate));
+    }
   }
 
   #isLost(data) {

@@ -134,7 +134,7 @@ export const checks = {
     assert.ok((await world.service.metric("upload_resumes_total")) > before);
   },
 
-  async "tus-js-client continues at once, with its default delays, when the connection is lost"(world, user) {
+  async "tus-js-client does not create a second upload if it continues at once when the connection is lost"(world, user) {
     const file = noise(800, 800);
     world.proxy.cutAfter(700 * KIB);
     const client = new Client(world, user, file).start();
@@ -147,6 +147,16 @@ export const checks = {
   async "tus-js-client continues in pieces when the connection is lost"(world, user) {
     const file = noise(800, 800);
     world.proxy.cutAfter(700 * KIB);
+    const client = new Client(world, user, file, { chunkSize: 300 * KIB }).start();
+    await client.finished;
+    assert.ok(world.proxy.isDone, "the connection was cut");
+    await world.service.assertArrived(user, file);
+    client.assertContinued();
+  },
+
+  async "tus-js-client continues after the last piece when the service does not notice that the connection is lost"(world, user) {
+    const file = noise(800, 800);
+    world.proxy.cutAfter(700 * KIB, { silently: true });
     const client = new Client(world, user, file, { chunkSize: 300 * KIB }).start();
     await client.finished;
     assert.ok(world.proxy.isDone, "the connection was cut");

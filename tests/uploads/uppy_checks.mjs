@@ -2,10 +2,12 @@
 
 import { strict as assert } from "node:assert";
 import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { noise } from "./picture.mjs";
 
+const GUIDE = new URL("../../docs/uploads.md", import.meta.url);
 const KIB = 1024;
 /** Slow enough that the connection can be interrupted while a file is sent. */
 const SLOW = 2048 * KIB;
@@ -35,6 +37,21 @@ async function uploadToStorage(world, user, withForm) {
     page.call("uploadToStorage", name, service, user, withForm));
   assert.deepEqual(errors, []);
   assert.equal((await world.service.assertArrived(user, file)).image_id, image?.image_id);
+}
+
+/** Runs the example of docs/uploads.md that imports the package. Returns the file that it uploaded, and what it printed. */
+async function runExample(world, user, library) {
+  const guide = readFileSync(GUIDE, "utf8");
+  const examples = guide.split("```js\n").slice(1).map((rest) => rest.split("```")[0]);
+  const example = examples.filter((code) => code.includes(`from "${library}"`));
+  assert.equal(example.length, 1, `the page has an example for ${library}`);
+  const file = noise(300, 300);
+  const printed = await withPage(world, user, file, async (page, name, service) => {
+    const path = `/${user}.mjs`;
+    world.page.scripts.set(path, example[0].replaceAll("http://localhost:8000", service).replaceAll("user123", user));
+    return page.call("runExample", path, name);
+  });
+  return { file, printed };
 }
 
 export const checks = {
@@ -119,5 +136,24 @@ export const checks = {
 
   async "Uppy in a page uploads a file to the storage with a presigned URL"(world, user) {
     await uploadToStorage(world, user, false);
+  },
+
+  async "the example of the guide for tus-js-client works in a page"(world, user) {
+    const { file, printed } = await runExample(world, user, "tus-js-client");
+    const image = await world.service.assertArrived(user, file);
+    assert.equal(JSON.parse(printed).image_id, image.image_id);
+    assert.equal(image.title, "Sunset");
+  },
+
+  async "the example of the guide for Uppy with tus works in a page"(world, user) {
+    const { file, printed } = await runExample(world, user, "@uppy/tus");
+    const image = await world.service.assertArrived(user, file);
+    assert.equal(JSON.parse(printed).image_id, image.image_id);
+    assert.equal(image.title, "Sunset");
+  },
+
+  async "the example of the guide for Uppy with the storage works in a page"(world, user) {
+    const { file, printed } = await runExample(world, user, "@uppy/aws-s3");
+    assert.equal(printed, (await world.service.assertArrived(user, file)).image_id);
   },
 };
