@@ -94,7 +94,7 @@ class Page {
   }
 
   receive({ method, params }) {
-    if (method === "Runtime.exceptionThrown") this.errors.push(params.exceptionDetails.exception?.description ?? params.exceptionDetails.text);
+    if (method === "Runtime.exceptionThrown") this.errors.push(explain(params.exceptionDetails));
     if (method === "Log.entryAdded" && params.entry.level === "error") this.errors.push(`${params.entry.text} ${params.entry.url ?? ""}`);
   }
 
@@ -111,7 +111,7 @@ class Page {
   async run(expression) {
     const options = { expression, awaitPromise: true, returnByValue: true };
     const { result, exceptionDetails } = await this.send("Runtime.evaluate", options);
-    if (exceptionDetails) throw new Error(`in the page: ${exceptionDetails.exception?.description ?? exceptionDetails.text}`);
+    if (exceptionDetails) throw new Error(`in the page: ${explain(exceptionDetails)}`);
     return result.value;
   }
 
@@ -123,4 +123,8 @@ class Page {
   setOffline(offline) {
     return this.send("Network.emulateNetworkConditions", { offline, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
   }
+}
+
+function explain({ exception, text }) {
+  return exception?.description ?? text;
 }

@@ -60,7 +60,12 @@ export const checks = {
   async "tus-js-client uploads a file in one piece"(world, user) {
     const file = noise(300, 300);
     const metadata = {
-      filename: "Möwe.png", filetype: "image/png", title: "日の入り", description: "Two\nlines", tags: "Sea, sun", visibility: "private",
+      filename: "Möwe.png",
+      filetype: "image/png",
+      title: "日の入り",
+      description: "Two\nlines",
+      tags: "Sea, sun",
+      visibility: "private",
     };
     const client = new Client(world, user, file, { metadata }).start();
     const response = await client.finished;
@@ -68,10 +73,8 @@ export const checks = {
     assert.deepEqual(client.requests.map(({ method, status }) => [method, status]), [["POST", 201], ["PATCH", 200]]);
     assert.equal(JSON.parse(response.getBody()).image_id, image.image_id);
     assert.ok(response.getHeader("location").endsWith(`/images/${image.image_id}`));
-    for (const [name, value] of [["file_name", "Möwe.png"], ["title", "日の入り"], ["description", "Two\nlines"], ["visibility", "private"]]) {
-      assert.equal(image[name], value);
-    }
-    assert.deepEqual(image.tags, ["sea", "sun"]);
+    assert.deepEqual([image.file_name, image.title, image.description], [metadata.filename, metadata.title, metadata.description]);
+    assert.deepEqual([image.tags, image.visibility], [["sea", "sun"], "private"]);
   },
 
   async "tus-js-client uploads a file in the request that creates the upload"(world, user) {
