@@ -33,8 +33,7 @@ mod wrk;
 type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T> = std::result::Result<T, Error>;
 
-const NAMES: &str =
-    "listing, collections, requests, callers, presign, uploads, upload-methods, imports, serving, gallery, scaling, captions, memory, process";
+const NAMES: &str = "listing, collections, requests, callers, presign, uploads, upload-methods, imports, serving, gallery, scaling, captions, memory, process";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {

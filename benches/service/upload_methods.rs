@@ -26,8 +26,7 @@ pub async fn run() -> Result<()> {
         let server = Server::image_service(&settings)?;
         let mut connection = Connection::open(server.address)?;
         // Also warms the service up.
-        let images: Vec<_> =
-            images::all()?.into_iter().filter(|image| form(&mut connection, image).unwrap_or(false)).collect();
+        let images: Vec<_> = images::all()?.into_iter().filter(|image| form(&mut connection, image).unwrap_or(false)).collect();
         println!("\nours, {}: {} images in each of {rounds} rounds", backend.name(), images.len());
         let mut cpu = [Duration::ZERO; METHODS.len()];
         for _ in 0..rounds {
@@ -88,8 +87,7 @@ fn direct(connection: &mut Connection, image: &ImageFile) -> Result<bool> {
     let (id, url) = (created["id"].as_str().ok_or("no id")?, created["put"]["url"].as_str().ok_or("no URL")?);
     let (host, path) = url.trim_start_matches("http://").split_once('/').ok_or("no path")?;
     let address: SocketAddr = host.parse()?;
-    let head =
-        format!("PUT /{path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: image/jpeg\r\ncontent-length: {length}\r\n\r\n");
+    let head = format!("PUT /{path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: image/jpeg\r\ncontent-length: {length}\r\n\r\n");
     let sent = Connection::open(address)?.send(&[head.as_bytes(), &image.bytes].concat())?;
     let completion = format!("POST /uploads/{id}/complete HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n");
     Ok(sent.status == 200 && connection.send(completion.as_bytes())?.status == 200)

@@ -63,6 +63,7 @@ pub struct Service {
     tally: maintenance::stats::Tally,
     fetcher: Fetcher,
     import_state: jobs::import_queue::ImportQueueState,
+    pub active_pieces: images::active_pieces::ActivePieces,
     /// Wakes the import worker.
     pub import_created: Notify,
     pub captions: jobs::captions::Captions,
@@ -180,6 +181,7 @@ impl Service {
             tally: maintenance::stats::Tally::default(),
             fetcher,
             import_state: jobs::import_queue::ImportQueueState::default(),
+            active_pieces: images::active_pieces::ActivePieces::default(),
             import_created: Notify::new(),
             captions,
             caption_state: jobs::caption_queue::CaptionQueueState::default(),

@@ -1,5 +1,6 @@
 //! Stored images: find, list, change, delete, restore.
 
+pub mod active_pieces;
 pub mod adoption;
 pub mod adoption_sources;
 pub mod bulk_adoption;

@@ -184,11 +184,18 @@ async fn a_connection_that_hangs_blocks_nobody() {
     hanging.write_all(head.as_bytes()).await.unwrap();
     hanging.write_all(&file[..3000]).await.unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    assert_eq!(offset(&app, &path).await, 0);
-    let image = patch(&app, &path, 0, &file).await.image();
+    // Another connection can send a piece, and what the first one has received is stored when the client asks for it.
+    let other = open(&app, file.len()).await;
+    let mut second = TcpStream::connect(&address).await.unwrap();
+    second.write_all(head.replace(&path, &other).as_bytes()).await.unwrap();
+    second.write_all(&file[..3000]).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    patch(&app, &other, 0, &file).await.ok();
+    assert_eq!(offset(&app, &path).await, 3000);
+    let image = patch(&app, &path, 3000, &file[3000..]).await.image();
     assert_eq!(original(&app, &image).await, file);
-    drop(hanging);
-    assert_eq!(app.get("/images").await.ok()["total_count"], 1);
+    drop((hanging, second));
+    assert_eq!(app.get("/images").await.ok()["total_count"], 2);
 }
 
 #[tokio::test]

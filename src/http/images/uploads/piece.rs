@@ -43,33 +43,43 @@ async fn receive_to_end(app: AppState, key: TurnKey, piece: IncomingPiece) -> Re
     let delay = body.server_delay();
     let receiver = app.service.receive_upload(key, announced.unwrap_or(limit)).await?;
     let mut file = receiver.file();
+    let active = app.service.active_pieces.begin(draft.id);
     let mut interruption = None;
-    while let Some(chunk) = body.next().await {
+    loop {
+        let chunk = tokio::select! {
+            chunk = body.next() => chunk,
+            () = active.must_end() => {
+                interruption = Some(BodyError::Broken);
+                break;
+            }
+        };
         match chunk {
-            Ok(chunk) => {
+            None => break,
+            Some(Ok(chunk)) => {
                 if let Some(checksum) = &mut checksum {
                     checksum.update(&chunk);
                 }
                 delay.measure(file.push(&chunk)).await?;
             }
-            Err(BodyError::TooLarge { limit_bytes }) => return Err(Error::TooLarge { limit_bytes }.into()),
-            Err(error) => {
+            Some(Err(BodyError::TooLarge { limit_bytes })) => return Err(Error::TooLarge { limit_bytes }.into()),
+            Some(Err(error)) => {
                 interruption = Some(error);
                 break;
             }
         }
     }
-    match (interruption, checksum) {
-        (None, None) => {}
-        (None, Some(checksum)) => checksum.finish()?,
-        // Without its end, it cannot be checked.
-        (Some(_), Some(_)) => return Err(Error::BodyTooSlow.into()),
-        (Some(_), None) => {
-            if file.length() > 0 {
-                app.service.append(&draft, offset, receiver, file).await?;
-            }
-            return Err(Error::BodyTooSlow.into());
+    if let Some(error) = interruption {
+        // Without its end, a piece cannot be compared with its checksum.
+        if checksum.is_none() && file.length() > 0 {
+            app.service.append(&draft, offset, receiver, file).await?;
         }
+        return Err(match error {
+            BodyError::TooSlow => Error::BodyTooSlow.into(),
+            error => Error::malformed("body", &error.to_string()).into(),
+        });
+    }
+    if let Some(checksum) = checksum {
+        checksum.finish()?;
     }
     Ok(app.service.append(&draft, offset, receiver, file).await?)
 }

@@ -158,9 +158,11 @@ async fn get_offset(
     CallerOf(caller): CallerOf,
     PathParam(id): PathParam<UploadId>,
 ) -> Result<Response, ApiError> {
-    let draft = app.service.find_resumable_upload(&caller, DraftMethod::Tus, id).await?;
+    let mut draft = app.service.find_resumable_upload(&caller, DraftMethod::Tus, id).await?;
     if draft.state == DraftState::Open {
         app.service.metrics.upload_resumes.inc();
+        app.service.active_pieces.end(id).await;
+        draft = app.service.find_resumable_upload(&caller, DraftMethod::Tus, id).await?;
     }
     let headers = [
         (UPLOAD_OFFSET, HeaderValue::from(draft.offset())),
