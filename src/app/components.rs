@@ -104,7 +104,7 @@ async fn storage_endpoint(config: &Config) -> Result<(Endpoint, Option<Embedded>
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, config.s3_embedded_port));
             let mut settings = EmbeddedConfig::new(config.objects_dir(), address, &config.s3_bucket);
             settings.limits.min_bytes_per_second = config.body_min_rate.0;
-            // Long before the sweeper stops to expect objects of uploads that have ended.
+            // Long before the sweeper stops expecting objects of uploads that have ended.
             settings.limits.body_timeout = config.intent_grace.duration() / 2;
             settings.limits.object_bytes = settings.limits.object_bytes.max(config.pictures.max_file_size.0);
             let embedded = Embedded::start(settings).await.map_err(objects::Error::from)?;

@@ -31,8 +31,6 @@ pub enum Failure {
     MethodNotAllowed,
     #[error("The header Tus-Resumable must be 1.0.0, the only supported version of the tus protocol.")]
     TusVersion,
-    #[error("The upload cannot be read right now. Try again in a moment.")]
-    Locked,
     #[error("The request body must be {expected}.")]
     WrongMediaType { expected: &'static str },
     #[error("The request body must have no Content-Encoding. Compressed requests are not supported.")]
@@ -79,7 +77,6 @@ pub enum ErrorType {
     RangeNotSatisfiable,
     UnsupportedMediaType,
     ValidationError,
-    Locked,
     TooManyRequests,
     ChecksumMismatch,
     InternalServerError,
@@ -105,7 +102,6 @@ impl ErrorType {
             Self::Conflict => StatusCode::CONFLICT,
             Self::Gone => StatusCode::GONE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-            Self::Locked => StatusCode::LOCKED,
             Self::ChecksumMismatch => CHECKSUM_MISMATCH,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
@@ -125,7 +121,6 @@ impl Failure {
             Self::MethodNotAllowed => ErrorType::MethodNotAllowed,
             Self::WrongMediaType { .. } | Self::EncodedBody => ErrorType::UnsupportedMediaType,
             Self::TusVersion => ErrorType::PreconditionFailed,
-            Self::Locked => ErrorType::Locked,
             Self::Panicked { .. } => ErrorType::InternalServerError,
             Self::Service(error) => match error {
                 Error::Malformed { .. } => ErrorType::BadRequest,
@@ -165,7 +160,6 @@ impl Failure {
             Self::NoSuchRoute => "no_such_route",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::TusVersion => "tus_version",
-            Self::Locked => "locked",
             Self::WrongMediaType { .. } => "wrong_media_type",
             Self::EncodedBody => "encoded_body",
             Self::Panicked { .. } => "panicked",
@@ -225,10 +219,6 @@ impl ApiError {
 
     pub fn tus_version() -> Self {
         Self(Arc::new(Failure::TusVersion))
-    }
-
-    pub fn locked() -> Self {
-        Self(Arc::new(Failure::Locked))
     }
 
     pub fn wrong_media_type(expected: &'static str) -> Self {

@@ -128,16 +128,17 @@ impl Receiver {
 }
 
 impl Receiver {
-    /// Moves a received file to memory that was reserved for it and what it becomes a part of.
+    /// Like [`Receiver::admit`], but for `bytes`, because the file becomes a part of a larger one. If bodies do not spill, the
+    /// receiver must have been created for that many.
     ///
     /// # Errors
-    /// The disk fails.
-    pub async fn admit_into(self, admitted: Admitted, file: ArrivingFile) -> Result<(Bytes, Admitted), Error> {
+    /// As for [`Receiver::admit`].
+    pub async fn admit_with(mut self, bytes: u64, file: ArrivingFile) -> Result<(Bytes, Admitted), Error> {
+        let admitted = match self.whole.take() {
+            Some(whole) => whole,
+            None => self.service.admission.reserve_file(&self.turn, bytes).await?,
+        };
         file.admit(Some(admitted), self.turn).await
-    }
-
-    pub fn turn(&self) -> &Turn {
-        &self.turn
     }
 }
 

@@ -137,6 +137,19 @@ impl Service {
         Ok(())
     }
 
+    /// Cancels a draft that its client cannot use. If this fails, the draft expires.
+    pub async fn abandon_draft(&self, draft: &Draft) {
+        let cancelled = async {
+            let mut tx = self.db.begin().await?;
+            store::images::uploads::cancel(&mut tx, draft).await?;
+            tx.commit().await
+        };
+        match cancelled.await {
+            Ok(()) => self.remove_draft_objects_early(draft).await,
+            Err(error) => tracing::warn!(upload_id = %draft.id, "failed to cancel an upload: {}", chain(&error)),
+        }
+    }
+
     /// Stores the file of a draft as an image, on the path of every upload. If the file is refused, the draft has failed.
     pub(in crate::service) async fn store_draft(
         self: &Arc<Self>,
@@ -161,12 +174,19 @@ impl Service {
     }
 
     /// Checks that no other request is completing a draft, and keeps it from expiring in the meantime.
-    pub(in crate::service) async fn begin_completion(&self, draft: &Draft) -> Result<(), Error> {
-        let until = after(self.clock.now(), self.limits.longest_upload);
+    ///
+    /// # Errors
+    /// Another request is completing it, or it has ended.
+    pub async fn begin_completion(&self, draft: &Draft) -> Result<(), Error> {
+        let now = self.clock.now();
+        let until = after(now, self.limits.longest_upload);
         if draft.expires_at < until {
             let mut tx = self.db.begin().await?;
-            store::images::uploads::extend(&mut tx, draft.id, until).await?;
+            let is_open = store::images::uploads::extend(&mut tx, draft.id, now, until).await?;
             tx.commit().await?;
+            if !is_open {
+                return Err(Error::no_such_upload());
+            }
         }
         match self.key_lease(&draft.user_id, &IdempotencyKey::of_upload(draft.id)).await? {
             Some(retry_after) => Err(Error::UploadInUse { retry_after }),

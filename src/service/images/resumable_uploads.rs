@@ -29,8 +29,13 @@ pub enum Progress {
     Complete(Box<Uploaded>),
 }
 
-/// A smaller last part is merged with the next piece. Otherwise a client could create an object for each byte.
+/// A last part and a piece that are both smaller are merged. Otherwise a client could create an object for each byte.
 const MIN_PART_BYTES: u64 = 256 << 10;
+
+/// Returns the memory that the last piece needs: for itself, and for the file that it is copied into.
+pub fn memory_for_last(draft: &Draft, offset: u64, length: u64) -> u64 {
+    if offset == 0 { length } else { draft.length + length }
+}
 
 const MEDIA_TYPE: &str = "application/octet-stream";
 
@@ -77,9 +82,7 @@ impl Service {
         }
         self.begin_completion(draft).await?;
         // The last piece, and the file that it is copied into.
-        let needed = if offset == 0 { length } else { draft.length + length };
-        let admitted = self.admission.reserve_file(receiver.turn(), needed).await?;
-        let (last, admitted) = receiver.admit_into(admitted, file).await?;
+        let (last, admitted) = receiver.admit_with(memory_for_last(draft, offset, length), file).await?;
         let bytes = if offset == 0 { last } else { self.assemble(draft, offset, &last).await? };
         let uploaded = self.store_draft(admitted, draft, bytes).await?;
         Ok(Progress::Complete(Box::new(uploaded)))
@@ -87,7 +90,8 @@ impl Service {
 
     async fn store_piece(&self, draft: &Draft, offset: u64, piece: Bytes) -> Result<u64, Error> {
         let last = store::images::uploads::parts(&self.db, draft.id).await?.pop();
-        let last = last.filter(|last| last.length < MIN_PART_BYTES && last.position + last.length == offset);
+        let is_small = (piece.len() as u64) < MIN_PART_BYTES;
+        let last = last.filter(|last| is_small && last.length < MIN_PART_BYTES && last.position + last.length == offset);
         let bytes = match &last {
             Some(last) => {
                 let mut merged = BytesMut::new();
@@ -124,6 +128,7 @@ impl Service {
     async fn wrong_offset(&self, draft: &Draft) -> Result<Error, Error> {
         let now = store::images::uploads::find(&self.db, draft.id).await?.ok_or_else(Error::no_such_upload)?;
         Ok(match now.state {
+            _ if now.expires_at <= self.clock.now() => Error::no_such_upload(),
             DraftState::Open | DraftState::Complete(_) => Error::WrongOffset { offset: now.offset() },
             DraftState::Failed(_) | DraftState::Cancelled | DraftState::Expired => Error::no_such_upload(),
         })

@@ -286,7 +286,7 @@ impl Service {
     }
 }
 
-/// How long the client of an upload in several requests can read the result, in case that it has lost the response.
+/// How long the client of an upload in several requests can read the result, in case it has lost the response.
 const READABLE: Duration = Duration::from_secs(24 * 3600);
 
 fn count_stored(tx: &mut Tx, image: &Image) {

@@ -123,10 +123,13 @@ pub async fn complete(tx: &mut Tx, id: UploadId, image: ImageId, readable_until:
     Ok(tx.execute(sql.bind(id.uuid()).bind(image.uuid()).bind(readable_until)).await? == 1)
 }
 
-/// Keeps an open upload from expiring before `until`.
-pub async fn extend(tx: &mut Tx, id: UploadId, until: DateTime<Utc>) -> Result<(), Error> {
-    let sql = Sql::new("update uploads set expires_at = $2 where id = $1 and state = 'open' and expires_at < $2");
-    tx.execute(sql.bind(id.uuid()).bind(until)).await.map(drop)
+/// Keeps an open upload from expiring before `until`. Returns `false` if it has ended.
+pub async fn extend(tx: &mut Tx, id: UploadId, now: DateTime<Utc>, until: DateTime<Utc>) -> Result<bool, Error> {
+    let sql = Sql::new(
+        "update uploads set expires_at = case when expires_at < $3 then $3 else expires_at end \
+         where id = $1 and state = 'open' and expires_at > $2",
+    );
+    Ok(tx.execute(sql.bind(id.uuid()).bind(now).bind(until)).await? == 1)
 }
 
 /// Ends an open upload whose file was refused.

@@ -80,8 +80,8 @@ impl Started {
     }
 
     fn is_done(&self, answer: &Answer) -> bool {
-        // 409: the process that was killed held the upload for a few seconds.
-        assert!([200, 204, 409].contains(&answer.status), "{}: {}", self.title, answer.text());
+        // 409 and 423: the process that was killed held the upload for a few seconds.
+        assert!([200, 204, 409, 423].contains(&answer.status), "{}: {}", self.title, answer.text());
         answer.status == 200
     }
 

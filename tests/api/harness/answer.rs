@@ -62,7 +62,7 @@ impl Answer {
 }
 
 /// The error types that the OpenAPI document lists.
-const ERROR_TYPES: [&str; 21] = [
+const ERROR_TYPES: [&str; 20] = [
     "BadRequest",
     "InvalidFile",
     "Unauthorized",
@@ -78,7 +78,6 @@ const ERROR_TYPES: [&str; 21] = [
     "RangeNotSatisfiable",
     "UnsupportedMediaType",
     "ValidationError",
-    "Locked",
     "TooManyRequests",
     "ChecksumMismatch",
     "InternalServerError",

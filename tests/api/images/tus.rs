@@ -232,7 +232,7 @@ async fn concurrent_last_pieces_make_one_image() {
     let answers = join_all((0..6).map(|_| patch(&app, &path, 2000, &file[2000..]))).await;
     let stored: Vec<_> = answers.iter().filter(|answer| answer.status == 200).map(Answer::image_id).collect();
     assert!(!stored.is_empty() && stored.iter().all(|id| *id == stored[0]));
-    assert!(answers.iter().all(|answer| [200, 409].contains(&answer.status)));
+    assert!(answers.iter().all(|answer| [200, 409, 423].contains(&answer.status)));
     assert_eq!(app.get("/images").await.ok()["total_count"], 1);
     app.assert_sound().await;
 }
@@ -304,4 +304,14 @@ async fn an_upload_can_be_terminated_and_expires() {
     let left = image_service::store::images::uploads::due(&db, chrono::DateTime::<chrono::Utc>::MAX_UTC, 10).await.unwrap();
     assert!(left.is_empty(), "{left:?}");
     app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn the_last_piece_needs_no_memory_that_its_own_request_holds() {
+    let app = TestApp::with(&["--upload-disk-budget=0", "--upload-memory-budget=32MiB"]).await;
+    let file = crate::harness::pictures::padded(jpeg(640, 480, 1), 10 << 20);
+    let path = open(&app, file.len()).await;
+    assert_eq!(patch(&app, &path, 0, &file[..1 << 20]).await.status, 204);
+    let image = patch(&app, &path, 1 << 20, &file[1 << 20..]).await.image();
+    assert_eq!(original(&app, &image).await, file);
 }

@@ -196,7 +196,7 @@ async fn only_the_owner_can_use_an_upload() {
 }
 
 #[tokio::test]
-async fn head_never_makes_a_client_discard_its_upload_in_passing() {
+async fn head_never_makes_a_client_discard_its_upload_because_of_a_temporary_error() {
     let app = TestApp::with(&["--auth-mode=required", "--rate-limit-reads-per-address=1"]).await;
     let path = "/uploads/tus/019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17";
     for _ in 0..3 {
@@ -204,4 +204,37 @@ async fn head_never_makes_a_client_discard_its_upload_in_passing() {
         assert_eq!((answer.status, answer.header("tus-resumable")), (423, "1.0.0"));
     }
     assert_error(&patch(&app, path, 0, b"piece").await, 401, "Unauthorized");
+}
+
+#[tokio::test]
+async fn an_upload_whose_creation_fails_reserves_nothing() {
+    let app = TestApp::with(&["--max-open-uploads=1"]).await;
+    let create = |length: usize, piece: &'static [u8]| {
+        let request = app.request(Method::POST, "/uploads/tus").header("Tus-Resumable", "1.0.0").header("Upload-Length", length);
+        let request = request.header("Upload-Metadata", metadata(&[("user_id", "alice")]));
+        request.header("Content-Type", "application/offset+octet-stream").body(piece)
+    };
+    let wrong = create(2000, b"piece").header("Upload-Checksum", format!("sha1 {}", STANDARD.encode([0; 20])));
+    assert_error(&app.send(wrong).await, 460, "ChecksumMismatch");
+    assert_error(&app.send(create(2000, &[b'a'; 2001])).await, 413, "PayloadTooLarge");
+    assert_eq!(app.by("alice", Method::GET, "/uploads").await.ok()["uploads"], json!([]));
+    let path = open(&app, 2000).await;
+    let direct = json!({"file_size": 2000, "content_type": "image/jpeg", "user_id": "bob"});
+    let direct = app.post_json("/uploads", &direct).await.json()["id"].as_str().unwrap().to_owned();
+    let deleted = app.request(Method::DELETE, &format!("/uploads/tus/{direct}")).header("Tus-Resumable", "1.0.0");
+    assert_error(&app.send(deleted).await, 404, "NotFound");
+    app.clock.advance(chrono::TimeDelta::hours(25));
+    assert_error(&patch(&app, &path, 0, b"piece").await, 404, "NotFound");
+}
+
+#[tokio::test]
+async fn metadata_that_the_service_does_not_know_can_be_anything() {
+    let app = TestApp::start().await;
+    let request = app.request(Method::POST, "/uploads/tus").header("Tus-Resumable", "1.0.0").header("Upload-Length", "2000");
+    let request = request.header("Upload-Metadata", "user_id YWxpY2U=,binary /w==,flag").header("Content-Type", "text/plain");
+    assert_eq!(app.send(request).await.status, 201);
+    let request = app.request(Method::POST, "/uploads/tus").header("Tus-Resumable", "1.0.0").header("Upload-Length", "2000");
+    let details =
+        assert_error(&app.send(request.header("Upload-Metadata", "user_id YWxpY2U=,title /w==")).await, 422, "ValidationError");
+    assert_eq!(details, json!({"title": "must be UTF-8 in base64"}));
 }

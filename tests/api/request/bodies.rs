@@ -47,7 +47,7 @@ async fn a_body_of_another_media_type_is_415() {
         let request = app.request(Method::POST, "/images").body("{}");
         content_type.iter().fold(request, |request, text| request.header("Content-Type", *text))
     };
-    for content_type in [None, Some("application/json"), Some("image/jpeg"), Some("multipart/mixed; boundary=x"), Some("")] {
+    for content_type in [None, Some("application/jsonp"), Some("image/jpeg"), Some("multipart/mixed; boundary=x"), Some("")] {
         assert_error(&app.send(upload(content_type)).await, 415, "UnsupportedMediaType");
     }
     let change = |content_type: Option<&str>| {

@@ -11,7 +11,7 @@ use crate::http::request::body::{BodyError, BoundedBody, require_unencoded};
 use crate::model::draft::Draft;
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
-use crate::service::images::resumable_uploads::Progress;
+use crate::service::images::resumable_uploads::{Progress, memory_for_last};
 
 /// A piece that is about to arrive.
 pub struct IncomingPiece {
@@ -41,15 +41,21 @@ async fn receive_to_end(app: AppState, key: TurnKey, piece: IncomingPiece) -> Re
     }
     let mut body = BoundedBody::new(body, limit, &app.config.body);
     let delay = body.server_delay();
-    let receiver = app.service.receive_upload(key, announced.unwrap_or(limit)).await?;
+    let length = announced.unwrap_or(limit);
+    if announced == Some(limit) && offset > 0 {
+        // Before the client sends it in vain.
+        app.service.begin_completion(&draft).await?;
+    }
+    let memory_bytes = if length == limit { memory_for_last(&draft, offset, length) } else { length };
+    let receiver = app.service.receive_upload(key, memory_bytes).await?;
     let mut file = receiver.file();
     let active = app.service.active_pieces.begin(draft.id);
-    let mut interruption = None;
+    let mut interruption: Option<ApiError> = None;
     loop {
         let chunk = tokio::select! {
             chunk = body.next() => chunk,
             () = active.must_end() => {
-                interruption = Some(BodyError::Broken);
+                interruption = Some(interrupted(BodyError::Broken));
                 break;
             }
         };
@@ -59,11 +65,14 @@ async fn receive_to_end(app: AppState, key: TurnKey, piece: IncomingPiece) -> Re
                 if let Some(checksum) = &mut checksum {
                     checksum.update(&chunk);
                 }
-                delay.measure(file.push(&chunk)).await?;
+                if let Err(error) = delay.measure(file.push(&chunk)).await {
+                    interruption = Some(error.into());
+                    break;
+                }
             }
             Some(Err(BodyError::TooLarge { limit_bytes })) => return Err(Error::TooLarge { limit_bytes }.into()),
             Some(Err(error)) => {
-                interruption = Some(error);
+                interruption = Some(interrupted(error));
                 break;
             }
         }
@@ -73,13 +82,17 @@ async fn receive_to_end(app: AppState, key: TurnKey, piece: IncomingPiece) -> Re
         if checksum.is_none() && file.length() > 0 {
             app.service.append(&draft, offset, receiver, file).await?;
         }
-        return Err(match error {
-            BodyError::TooSlow => Error::BodyTooSlow.into(),
-            error => Error::malformed("body", &error.to_string()).into(),
-        });
+        return Err(error);
     }
     if let Some(checksum) = checksum {
         checksum.finish()?;
     }
     Ok(app.service.append(&draft, offset, receiver, file).await?)
+}
+
+fn interrupted(error: BodyError) -> ApiError {
+    match error {
+        BodyError::TooSlow => Error::BodyTooSlow.into(),
+        error => Error::malformed("body", &error.to_string()).into(),
+    }
 }

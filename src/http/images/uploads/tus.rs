@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http_body::Body as _;
 
 use super::checksum::{ALGORITHMS, Checksum};
 use super::metadata::Metadata;
@@ -18,6 +19,7 @@ use super::{count_refusal, uploaded_response};
 use crate::http::AppState;
 use crate::http::error::{ApiError, Failure};
 use crate::http::identity::authentication::authenticate;
+use crate::http::request::body::require_unencoded;
 use crate::http::request::extractors::{CallerOf, Identity};
 use crate::http::request::fields::{FieldErrors, header as one_header};
 use crate::http::request::parameters::PathParam;
@@ -62,13 +64,21 @@ async fn speak_tus(request: Request, next: Next) -> Response {
         response.headers_mut().insert(TUS_VERSION, VERSION);
         response
     };
-    // tus-js-client discards an upload after any 4xx but 423. Credentials may be renewed, and limits end.
-    let is_temporary = matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS);
-    if method == Method::HEAD && is_temporary {
-        response = ApiError::locked().into_response();
+    // tus-js-client gives an upload up after any 4xx but 409 and 423. Credentials may be renewed, limits end, and networks get faster.
+    let is_temporary = match (method, response.status()) {
+        (Method::HEAD, StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS) => true,
+        (Method::PATCH, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS) => true,
+        _ => response.extensions().get::<ApiError>().is_some_and(is_in_use),
+    };
+    if is_temporary {
+        *response.status_mut() = StatusCode::LOCKED;
     }
     response.headers_mut().insert(TUS_RESUMABLE, VERSION);
     response
+}
+
+fn is_in_use(error: &ApiError) -> bool {
+    matches!(error.failure(), Failure::Service(Error::UploadInUse { .. }))
 }
 
 /// Returns what the service supports.
@@ -108,9 +118,11 @@ async fn create_upload(
     body: Body,
 ) -> Result<(Draft, Option<Progress>), ApiError> {
     app.service.require_uploader(&identity.caller)?;
-    let has_piece = headers.contains_key(header::CONTENT_TYPE);
+    let is_empty = body.is_end_stream();
+    let has_piece = is_piece(headers) || headers.contains_key(header::CONTENT_TYPE) && !is_empty;
     if has_piece {
         require_piece(headers)?;
+        require_unencoded(headers)?;
     }
     let checksum = Checksum::of(headers)?;
     let new = read_new(app, identity, headers)?;
@@ -119,8 +131,14 @@ async fn create_upload(
         return Ok((draft, None));
     }
     let piece = IncomingPiece { draft: draft.clone(), offset: 0, checksum, headers: headers.clone(), body };
-    let progress = piece::receive(app, identity.turn_key(), piece).await?;
-    Ok((draft, Some(progress)))
+    match piece::receive(app, identity.turn_key(), piece).await {
+        Ok(progress) => Ok((draft, Some(progress))),
+        Err(error) => {
+            // Nobody knows its address.
+            app.service.abandon_draft(&draft).await;
+            Err(error)
+        }
+    }
 }
 
 fn read_new(app: &AppState, identity: &Identity, headers: &HeaderMap) -> Result<NewDraft, Error> {
@@ -218,11 +236,12 @@ async fn terminate(
     CallerOf(caller): CallerOf,
     PathParam(id): PathParam<UploadId>,
 ) -> Result<StatusCode, ApiError> {
-    app.service.cancel_draft(&caller, id).await?;
+    let draft = app.service.find_resumable_upload(&caller, DraftMethod::Tus, id).await?;
+    app.service.cancel_draft(&caller, draft.id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// For clients that cannot send other methods than GET and POST.
+/// For clients that cannot send methods other than GET and POST.
 async fn override_method(
     State(app): State<AppState>,
     identity: Identity,
@@ -246,9 +265,13 @@ fn count(app: &AppState, failure: &Failure) {
     }
 }
 
-fn require_piece(headers: &HeaderMap) -> Result<(), ApiError> {
+fn is_piece(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    if HeaderParameters::parse(content_type).kind == PIECE { Ok(()) } else { Err(ApiError::wrong_media_type(PIECE)) }
+    HeaderParameters::parse(content_type).kind == PIECE
+}
+
+fn require_piece(headers: &HeaderMap) -> Result<(), ApiError> {
+    if is_piece(headers) { Ok(()) } else { Err(ApiError::wrong_media_type(PIECE)) }
 }
 
 fn number(value: &[u8]) -> Result<u64, String> {
