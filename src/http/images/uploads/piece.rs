@@ -42,7 +42,7 @@ async fn receive_to_end(app: AppState, key: TurnKey, piece: IncomingPiece) -> Re
     let mut body = BoundedBody::new(body, limit, &app.config.body);
     let delay = body.server_delay();
     let length = announced.unwrap_or(limit);
-    if announced == Some(limit) && offset > 0 {
+    if announced == Some(limit) && length > 0 && offset > 0 {
         // Before the client sends it in vain.
         app.service.begin_completion(&draft).await?;
     }
