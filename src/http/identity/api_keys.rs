@@ -35,7 +35,7 @@ request_fields! {
         #[schema(nullable = false, max_length = 200)]
         description: Option<String> = take(read_description),
         /// The scopes of the key; null permits everything that its account can do.
-        #[schema(value_type = Option<Vec<crate::http::openapi::enums::ApiKeyScopeSchema>>, max_items = 3)]
+        #[schema(value_type = Option<Vec<crate::http::openapi::enums::ApiKeyScopeSchema>>, max_items = 4)]
         scopes: Option<Option<BTreeSet<Scope>>> = take(or_null(read_scopes)),
         /// Seconds from now until the key expires; null means never.
         #[schema(value_type = Option<u64>, minimum = 60, maximum = 315_360_000, example = 7_776_000)]

@@ -153,13 +153,20 @@ pub async fn get_limits(State(app): State<AppState>, RequestUri(uri): RequestUri
     Ok(([(header::CACHE_CONTROL, CACHE_CONTROL)], Json(Limits::of(app.service.limits()))).into_response())
 }
 
-/// Writes the limits into the document: the description of the form's `file`, and the example of `GET /limits`.
+/// Writes the limits into the document: the description of the form's `file`, the range of an upload's `file_size`, and the example of
+/// `GET /limits`.
 pub fn describe(mut document: OpenApi, limits: &Limits) -> OpenApi {
     let Some(components) = &mut document.components else { return document };
     if let Some(RefOr::T(Schema::Object(form))) = components.schemas.get_mut("UploadForm")
         && let Some(RefOr::T(Schema::Object(file))) = form.properties.get_mut("file")
     {
         file.description = Some(limits.file_description());
+    }
+    if let Some(RefOr::T(Schema::Object(upload))) = components.schemas.get_mut("CreateUploadRequest")
+        && let Some(RefOr::T(Schema::Object(size))) = upload.properties.get_mut("file_size")
+    {
+        size.minimum = Some(limits.min_file_size.into());
+        size.maximum = Some(limits.max_file_size.into());
     }
     if let Some(RefOr::T(Schema::Object(schema))) = components.schemas.get_mut("Limits") {
         schema.examples = serde_json::to_value(limits).into_iter().collect();

@@ -3,7 +3,6 @@
 use axum::body::Body;
 use http::HeaderMap;
 use serde_json::Value;
-use utoipa::ToSchema;
 
 use crate::http::AppState;
 use crate::http::error::ApiError;
@@ -24,36 +23,27 @@ use crate::service::images::upload_request::Uploaded;
 
 request_fields! {
     /// The address of an object, and the metadata of the image to make of it.
-    #[derive(Debug, ToSchema)]
-    #[schema(as = AdoptObjectRequest, example = json!({"s3_key": "incoming/sunset.jpg", "user_id": "user123", "title": "Sunset"}))]
+    #[derive(Debug)]
     pub struct AdoptionBody from JsonFields {
         /// The key of the object. The image gets the part after the last slash as its `file_name`.
-        #[schema(value_type = String, min_length = 1, max_length = 1024)]
         s3_key: String = require(read_key),
         /// The bucket of the object. Defaults to the bucket of the service.
-        #[schema(value_type = Option<String>, nullable, min_length = 3, max_length = 63)]
         s3_bucket: Option<String> = take(or_null(read_bucket)) or None,
         /// The user id of the owner. Defaults to the authenticated caller; behind a trusted gateway, that is the user in `X-User-Id`.
         /// Unauthenticated callers must send it. Authenticated callers can adopt objects only for themselves.
-        #[schema(value_type = String, required = false, min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$")]
         user_id: Option<UserId> = take(|value| UserId::parse(&text(value)?)),
         /// The title. U+0000 is not allowed.
-        #[schema(value_type = Option<String>, max_length = 200, nullable)]
         title: Option<Title> = take(|value| Title::parse(&text_or_null(value)?)) or None,
         /// The description. U+0000 is not allowed.
-        #[schema(value_type = Option<String>, max_length = 1000, nullable)]
         description: Option<Description> = take(|value| Description::parse(&text_or_null(value)?)) or None,
         /// Up to ten tags, each of up to 50 letters, digits, spaces, hyphens and underscores. A string of tags separated by commas is
         /// accepted, too.
-        #[schema(value_type = Option<Vec<String>>, nullable, max_items = 10)]
         tags: Vec<Tag> = take(|value| read_tags(&value)) or Vec::new(),
         /// Who can see the image. Defaults to `public`.
-        #[schema(value_type = Option<crate::http::openapi::enums::VisibilitySchema>)]
         visibility: Option<Visibility> = take(or_null(|value| read_visibility(&value))) or None,
         /// Whether to store the file byte for byte, with its location metadata and Content Credentials. `true` is rejected unless the
         /// operator sets `ALLOW_KEEP_LOCATION` or `KEEP_LOCATION`. With `false`, the default, the location metadata is removed
         /// unless the operator sets `KEEP_LOCATION`.
-        #[schema(value_type = Option<bool>)]
         keep_location: Option<bool> = take(or_null(boolean)) or None,
     }
 }

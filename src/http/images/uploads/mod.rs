@@ -14,7 +14,6 @@ use http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use self::adoption::AdoptionBody;
 use self::form::UploadForm;
 use super::views::{ImageView, Text};
 use crate::http::AppState;
@@ -48,13 +47,15 @@ pub struct UploadedImage<'a> {
 /// the request within 24 hours returns the first response and stores nothing twice. Authenticated callers can upload only for
 /// themselves.
 ///
-/// With a JSON body, the service adopts an object that is already in its storage: it reads the object, checks it like an uploaded
-/// file, and stores a copy. The object does not change. `ADOPT_SOURCES` configures which objects can be adopted; for others, the
-/// response is 403 whether they exist or not. If the owner has already adopted the same contents of the object, the response
-/// contains that image as it is now, and the other fields have no effect. An API key needs the scope `adopt`.
+/// A JSON body with `s3_key`, and optionally `s3_bucket` and the other fields of the form, adopts an object that is already in the
+/// storage: the service reads the object, checks it like an uploaded file, and stores a copy. The object does not change. The setting
+/// `ADOPT_SOURCES` lists the objects that can be adopted; for others, the response is 403 whether they exist or not. If the owner has
+/// already adopted the same contents of the object, the response contains that image as it is now, and the other fields have no
+/// effect. An API key needs the scope `adopt`. This document has no schema of that body, because client generators cannot combine it
+/// with the form.
 #[utoipa::path(post, path = "/images", tag = "images",
     params(("Idempotency-Key" = Option<String>, Header, description = "A unique key that makes it safe to repeat the request.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
-    request_body(content((UploadForm = "multipart/form-data"), (AdoptionBody = "application/json"))),
+    request_body(content = UploadForm, content_type = "multipart/form-data"),
     responses((status = 200, description = "Uploaded.", body = UploadedImage), InvalidUpload, QuotaOrForbidden, NoSuchObject,
         IdempotencyConflict, Gone, UnsupportedImage))]
 pub async fn upload_image(
