@@ -128,8 +128,8 @@ impl Receiver {
 }
 
 impl Receiver {
-    /// Like [`Receiver::admit`], but for `bytes`, because the file becomes a part of a larger one. If bodies do not spill, the
-    /// receiver must have been created for that many.
+    /// Like [`Receiver::admit`], but reserves `bytes`: memory for the file and for the larger file that contains it. If bodies do not
+    /// spill, the receiver must have reserved that memory from the start.
     ///
     /// # Errors
     /// As for [`Receiver::admit`].

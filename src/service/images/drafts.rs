@@ -1,6 +1,7 @@
 //! Drafts: uploads in several requests. They reserve quota from the beginning, and become an image on the path of every upload.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -34,9 +35,9 @@ pub struct DraftLimits {
     /// The maximum announced bytes of the open drafts of a user.
     pub max_open_bytes: u64,
     /// How long a direct upload can be sent.
-    pub direct_lifetime: std::time::Duration,
+    pub direct_lifetime: Duration,
     /// How long a resumable upload can be continued.
-    pub resumable_lifetime: std::time::Duration,
+    pub resumable_lifetime: Duration,
 }
 
 /// What a client announces.
@@ -92,7 +93,7 @@ impl Service {
     pub async fn find_draft(&self, caller: &Caller, id: UploadId) -> Result<Draft, Error> {
         match permissions::viewer(caller)? {
             None if *caller != Caller::Gateway => Err(Error::Unauthenticated),
-            // The gateway acts for every user, as when it uploads.
+            // A gateway can act for any user, as it does for uploads.
             user => self.find_usable_draft(user, id).await,
         }
     }
@@ -130,23 +131,21 @@ impl Service {
     /// As for [`Service::find_draft`].
     pub async fn cancel_draft(&self, caller: &Caller, id: UploadId) -> Result<(), Error> {
         let draft = self.find_draft_to_change(caller, id).await?;
+        self.cancel(&draft).await
+    }
+
+    async fn cancel(&self, draft: &Draft) -> Result<(), Error> {
         let mut tx = self.db.begin().await?;
-        store::images::uploads::cancel(&mut tx, &draft).await?;
+        store::images::uploads::cancel(&mut tx, draft).await?;
         tx.commit().await?;
-        self.remove_draft_objects_early(&draft).await;
+        self.remove_draft_objects_early(draft).await;
         Ok(())
     }
 
     /// Cancels a draft that its client cannot use. If this fails, the draft expires.
     pub async fn abandon_draft(&self, draft: &Draft) {
-        let cancelled = async {
-            let mut tx = self.db.begin().await?;
-            store::images::uploads::cancel(&mut tx, draft).await?;
-            tx.commit().await
-        };
-        match cancelled.await {
-            Ok(()) => self.remove_draft_objects_early(draft).await,
-            Err(error) => tracing::warn!(upload_id = %draft.id, "failed to cancel an upload: {}", chain(&error)),
+        if let Err(error) = self.cancel(draft).await {
+            tracing::warn!(upload_id = %draft.id, "failed to cancel an upload: {}", chain(&error));
         }
     }
 
@@ -188,14 +187,15 @@ impl Service {
                 return Err(Error::no_such_upload());
             }
         }
-        match self.key_lease(&draft.user_id, &IdempotencyKey::of_upload(draft.id)).await? {
+        match self.lease_of_completion(draft).await? {
             Some(retry_after) => Err(Error::UploadInUse { retry_after }),
             None => Ok(()),
         }
     }
 
-    async fn is_being_completed(&self, draft: &Draft) -> Result<bool, Error> {
-        Ok(self.key_lease(&draft.user_id, &IdempotencyKey::of_upload(draft.id)).await?.is_some())
+    /// Returns how long the lease of the request lasts that is completing a draft.
+    async fn lease_of_completion(&self, draft: &Draft) -> Result<Option<Duration>, Error> {
+        self.key_lease(&draft.user_id, &IdempotencyKey::of_upload(draft.id)).await
     }
 
     /// Returns the response to a draft that has become an image.
@@ -215,15 +215,18 @@ impl Service {
         };
         let failed = async {
             // Another request may have read another file, and be about to store it.
-            if self.is_being_completed(draft).await? {
-                return Ok(());
+            if self.lease_of_completion(draft).await?.is_some() {
+                return Ok(false);
             }
             let mut tx = self.db.begin().await?;
             store::images::uploads::fail(&mut tx, draft, &failure).await?;
-            tx.commit().await.map_err(Error::from)
+            tx.commit().await?;
+            Ok::<_, Error>(true)
         };
         match failed.await {
-            Ok(()) => self.remove_draft_objects_early(draft).await,
+            Ok(true) => self.remove_draft_objects_early(draft).await,
+            // If that request fails, the objects are needed again.
+            Ok(false) => {}
             Err(error) => tracing::warn!(upload_id = %draft.id, "failed to record a refused file: {}", chain(&error)),
         }
     }
