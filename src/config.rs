@@ -327,6 +327,7 @@ impl Config {
             },
             has_admin_port: self.admin_port.is_some(),
             log_client_address: self.log_client_address,
+            sends_104: self.uploads.send_104_responses,
         }
     }
 

@@ -8,14 +8,15 @@ create table uploads (
     state text not null,
     -- Whether it counts towards the limits of open uploads: until it is complete, or nobody can send its file any more.
     counted boolean not null,
-    -- The announced length of the file in bytes.
+    -- The announced length in bytes of what is sent; the maximum if none was announced.
     length integer not null,
+    length_known boolean not null,
     -- The number of bytes that the service has received and stored.
     received integer not null default 0,
     content_type text not null,
-    -- The announced SHA-256 of the file, in hex.
+    -- The announced SHA-256 of what is sent, in hex.
     sha256 text,
-    -- Title, tags and so on, for the image.
+    -- Title, tags and so on, for the image. A form has its own.
     properties text not null,
     image_id blob,
     failure text,

@@ -23,6 +23,10 @@ pub struct UploadConfig {
     /// Seconds for which a resumable upload can be continued.
     #[arg(long, help_heading = "Uploads", env = "RESUMABLE_UPLOAD_LIFETIME", default_value_t = Seconds(86_400))]
     pub resumable_upload_lifetime: Seconds,
+    /// Answers uploads that announce support for it with 104 responses, so that clients such as Apple's URLSession can continue an
+    /// interrupted form. Set it only if every proxy in front forwards interim responses.
+    #[arg(long, help_heading = "Uploads", env = "SEND_104_RESPONSES", default_value_t = false, action = clap::ArgAction::Set)]
+    pub send_104_responses: bool,
     /// Comma-separated prefixes of existing objects that clients may adopt as images, each as `bucket/prefix`. `{user_id}` in a
     /// prefix stands for the owner of the image. `none` permits no objects. Unset: `incoming/` in S3_BUCKET.
     #[arg(long, help_heading = "Uploads", env = "ADOPT_SOURCES")]

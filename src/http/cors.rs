@@ -69,11 +69,12 @@ pub fn layer(origins: &[String]) -> Option<Cors> {
 
 /// The request headers that pages can send: the headers of the API, of conditional and range requests, and of resumable uploads, and
 /// those that upload widgets and tracing libraries add by themselves.
-const ALLOWED_HEADERS: [&str; 28] = [
+const ALLOWED_HEADERS: [&str; 32] = [
     "accept",
     "authorization",
     "baggage",
     "cache-control",
+    "content-digest",
     "content-type",
     "idempotency-key",
     "if-match",
@@ -82,13 +83,16 @@ const ALLOWED_HEADERS: [&str; 28] = [
     "if-range",
     "pragma",
     "range",
+    "repr-digest",
     "sentry-trace",
     "traceparent",
     "tracestate",
     "tus-resumable",
     "upload-checksum",
+    "upload-complete",
     "upload-concat",
     "upload-defer-length",
+    "upload-draft-interop-version",
     "upload-length",
     "upload-metadata",
     "upload-offset",
@@ -101,7 +105,8 @@ const ALLOWED_HEADERS: [&str; 28] = [
 ];
 
 /// The response headers that pages can read, in addition to the CORS-safelisted ones.
-const EXPOSED_HEADERS: [&str; 23] = [
+const EXPOSED_HEADERS: [&str; 26] = [
+    "accept-patch",
     "accept-ranges",
     "allow",
     "content-disposition",
@@ -118,8 +123,10 @@ const EXPOSED_HEADERS: [&str; 23] = [
     "tus-max-size",
     "tus-resumable",
     "tus-version",
+    "upload-complete",
     "upload-expires",
     "upload-length",
+    "upload-limit",
     "upload-metadata",
     "upload-offset",
     "vary",

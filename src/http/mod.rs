@@ -45,6 +45,8 @@ pub struct HttpConfig {
     pub has_admin_port: bool,
     /// Whether request logs include the client's address.
     pub log_client_address: bool,
+    /// Whether uploads get 104 responses.
+    pub sends_104: bool,
 }
 
 impl HttpConfig {
@@ -78,6 +80,7 @@ pub fn router(service: Arc<Service>, config: HttpConfig) -> Router {
     let state = AppState::new(service, config);
     let routes = routes.route_layer(axum::middleware::from_fn_with_state(state.clone(), identity::authentication::authenticate));
     let routes = Router::new().merge(routes).merge(images::uploads::tus::routes(state.clone()));
+    let routes = routes.merge(images::uploads::resumable::routes(state.clone()));
     without_last_slash(with_layers(routes.merge(openapi::docs::routes(document)), state))
 }
 

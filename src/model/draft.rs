@@ -18,13 +18,14 @@ pub struct Draft {
     pub user_id: UserId,
     pub method: DraftMethod,
     pub state: DraftState,
-    /// The announced length of the file in bytes.
+    /// The announced length in bytes of what is sent; the maximum if none was announced.
     pub length: u64,
+    pub is_length_known: bool,
     /// The number of bytes that the service has received and stored.
     pub received: u64,
-    /// The announced media type of the file.
+    /// The announced media type of what is sent.
     pub content_type: String,
-    /// The announced SHA-256 of the file.
+    /// The announced SHA-256 of what is sent.
     pub sha256: Option<[u8; 32]>,
     pub properties: Properties,
     pub expires_at: DateTime<Utc>,
@@ -44,6 +45,8 @@ pub enum DraftMethod {
     Direct,
     /// To the service in pieces, with the tus protocol.
     Tus,
+    /// As a form, to the service in pieces, with Resumable Uploads for HTTP.
+    Form,
 }
 
 impl DraftMethod {
@@ -51,6 +54,7 @@ impl DraftMethod {
         match self {
             Self::Direct => "direct",
             Self::Tus => "tus",
+            Self::Form => "resumable_form",
         }
     }
 
@@ -60,7 +64,7 @@ impl DraftMethod {
     }
 
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Direct, Self::Tus].into_iter().find(|method| method.name() == name)
+        [Self::Direct, Self::Tus, Self::Form].into_iter().find(|method| method.name() == name)
     }
 }
 

@@ -71,6 +71,17 @@ impl Multipart {
     /// # Errors
     /// The request's `Content-Type` is not `multipart/form-data` or has no valid boundary.
     pub fn open(headers: &HeaderMap, body: BoundedBody) -> Result<Self, ApiError> {
+        let boundary = Self::boundary(headers)?;
+        let server_delay = body.server_delay();
+        let (body, unparsed) = FramingLimit::new(body);
+        Ok(Self { parts: multer::Multipart::new(body, boundary), unparsed, server_delay })
+    }
+
+    /// Returns the boundary of a form.
+    ///
+    /// # Errors
+    /// As for [`Multipart::open`].
+    pub fn boundary(headers: &HeaderMap) -> Result<String, ApiError> {
         let content_type = headers.get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
         let content_type = HeaderParameters::parse(content_type);
         if content_type.kind != "multipart/form-data" {
@@ -81,9 +92,7 @@ impl Multipart {
         if !(1..=70).contains(&boundary.len()) {
             return Err(bad_multipart("the boundary must have 1 to 70 characters"));
         }
-        let server_delay = body.server_delay();
-        let (body, unparsed) = FramingLimit::new(body);
-        Ok(Self { parts: multer::Multipart::new(body, boundary), unparsed, server_delay })
+        Ok(boundary.to_owned())
     }
 
     /// Returns the next part. The previous one must have been read to its end.

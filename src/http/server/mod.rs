@@ -4,6 +4,7 @@
 
 pub mod client_address;
 pub mod connections;
+pub mod interim;
 pub mod middleware;
 pub mod timeouts;
 
@@ -83,6 +84,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, 
         let service = service.map_request(move |mut request: Request<Incoming>| {
             state.begin_request();
             request.extensions_mut().insert(Peer(peer));
+            request.extensions_mut().insert(state.interim_responses());
             request
         });
         let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));

@@ -20,6 +20,8 @@ use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::interim::InterimResponses;
+
 /// What a connection is waiting for, shared by its stream and its service.
 #[derive(Debug, Clone, Default)]
 pub struct ConnectionState(Arc<Shared>);
@@ -29,6 +31,7 @@ struct Shared {
     state: AtomicU8,
     /// When the client stopped reading; `None` while it reads.
     stalled: Mutex<Option<Instant>>,
+    interim: InterimResponses,
 }
 
 /// A client that has read nothing for this long is considered stalled.
@@ -45,6 +48,12 @@ impl ConnectionState {
     /// Records that a request head has arrived.
     pub fn begin_request(&self) {
         self.0.state.store(BUSY, Ordering::Relaxed);
+        self.0.interim.begin_request();
+    }
+
+    /// Returns the interim responses to the request.
+    pub fn interim_responses(&self) -> InterimResponses {
+        self.0.interim.clone()
     }
 
     /// Returns whether a request is in progress.
@@ -82,6 +91,7 @@ impl ConnectionState {
 
     /// Makes the connection idle when the response body ends.
     pub fn track_response(&self, response: Response) -> Response {
+        self.0.interim.begin_response();
         response.map(|body| Body::new(TrackedBody { body, state: self.clone(), unwritten: 0 }))
     }
 }
@@ -192,13 +202,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for RequestTimeoutStream<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for RequestTimeoutStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        let this = &mut *self;
+        ready!(this.state.0.interim.poll_finish(Pin::new(&mut this.stream), context))?;
+        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
         self.record_write(context, &written);
         written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let this = &mut *self;
+        let is_busy = this.state.0.state.load(Ordering::Relaxed) == BUSY;
+        ready!(this.state.0.interim.poll_flush(Pin::new(&mut this.stream), context, !is_busy))?;
+        Pin::new(&mut this.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -214,7 +229,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for RequestTimeoutStream<S> {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
+        let this = &mut *self;
+        ready!(this.state.0.interim.poll_finish(Pin::new(&mut this.stream), context))?;
+        let written = Pin::new(&mut this.stream).poll_write_vectored(context, buffers);
         self.record_write(context, &written);
         written
     }

@@ -140,6 +140,16 @@ impl Receiver {
         };
         file.admit(Some(admitted), self.turn).await
     }
+
+    /// Like [`Receiver::admit_with`], but returns a receiver for a file within the received one, in the same memory.
+    ///
+    /// # Errors
+    /// As for [`Receiver::admit`].
+    pub async fn admit_container(self, bytes: u64, container: ArrivingFile) -> Result<(Bytes, Self), Error> {
+        let (service, turn, announced_bytes) = (Arc::clone(&self.service), self.turn.clone(), self.announced_bytes);
+        let (bytes, admitted) = self.admit_with(bytes, container).await?;
+        Ok((bytes, Self { service, turn, announced_bytes, whole: Some(admitted) }))
+    }
 }
 
 impl ArrivingFile {

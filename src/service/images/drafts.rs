@@ -45,6 +45,7 @@ pub struct DraftLimits {
 pub struct NewDraft {
     pub user_id: UserId,
     pub length: u64,
+    pub is_length_known: bool,
     pub content_type: String,
     pub sha256: Option<[u8; 32]>,
     pub properties: Properties,
@@ -59,11 +60,13 @@ impl Service {
         objects: &[&str],
         expires_at: DateTime<Utc>,
     ) -> Result<Draft, Error> {
-        let NewDraft { user_id, length, content_type, sha256, properties } = new;
+        let NewDraft { user_id, length, is_length_known, content_type, sha256, properties } = new;
         let id = UploadId::new(&*self.clock);
         let expires_at = truncate_to_micros(expires_at);
         let state = DraftState::Open;
-        let draft = Draft { id, user_id, method, state, length, received: 0, content_type, sha256, properties, expires_at };
+        let received = 0;
+        let draft =
+            Draft { id, user_id, method, state, length, is_length_known, received, content_type, sha256, properties, expires_at };
         let limits = &self.limits.drafts;
         let too_many = |limit, setting| Err(Error::TooManyOpenUploads { limit, setting });
         // Frees the trash, and refuses what would be refused below.
@@ -142,9 +145,15 @@ impl Service {
         Ok(())
     }
 
-    /// Cancels a draft that its client cannot use. If this fails, the draft expires.
+    /// Cancels a draft that its client cannot use, unless another request is completing it. If this fails, the draft expires.
     pub async fn abandon_draft(&self, draft: &Draft) {
-        if let Err(error) = self.cancel(draft).await {
+        let abandoning = async {
+            match self.lease_of_completion(draft).await? {
+                Some(_) => Ok(()),
+                None => self.cancel(draft).await,
+            }
+        };
+        if let Err(error) = abandoning.await {
             tracing::warn!(upload_id = %draft.id, "failed to cancel an upload: {}", chain(&error));
         }
     }
@@ -157,11 +166,21 @@ impl Service {
         bytes: Bytes,
     ) -> Result<Uploaded, Error> {
         let Properties { title, description, tags, visibility, keep_location, file_name, .. } = draft.properties.clone();
+        let (user_id, origin) = (draft.user_id.clone(), Origin::Form(None));
+        let upload = Upload { user_id, title, description, tags, visibility, keep_location, file_name, bytes, origin };
+        self.store_draft_as(admitted, draft, upload).await
+    }
+
+    /// As `store_draft`, but with the texts of `upload`.
+    pub(in crate::service) async fn store_draft_as(
+        self: &Arc<Self>,
+        admitted: Admitted,
+        draft: &Draft,
+        upload: Upload,
+    ) -> Result<Uploaded, Error> {
         let key = IdempotencyKey::of_upload(draft.id);
         let origin = Origin::Draft(DraftOrigin { id: draft.id, method: draft.method, key });
-        let user_id = draft.user_id.clone();
-        let upload = Upload { user_id, title, description, tags, visibility, keep_location, file_name, bytes, origin };
-        let uploaded = self.store_upload(admitted, upload).await;
+        let uploaded = self.store_upload(admitted, Upload { origin, ..upload }).await;
         match &uploaded {
             Ok(_) => self.remove_draft_objects_early(draft).await,
             Err(error) => self.fail_draft(draft, error).await,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::drafts::NewDraft;
-use super::upload_request::Uploaded;
+use super::upload_request::{Upload, Uploaded};
 use crate::model::caller::Caller;
 use crate::model::draft::{Draft, DraftMethod, DraftState, UploadId};
 use crate::objects::{self, layout};
@@ -37,16 +37,20 @@ pub fn memory_for_last(draft: &Draft, offset: u64, length: u64) -> u64 {
     if offset == 0 { length } else { draft.length + length }
 }
 
+/// Returns the memory that a form of `length` bytes needs: for itself, and for its last piece or the file in it.
+pub fn memory_for_form(length: u64) -> u64 {
+    2 * length
+}
+
 const MEDIA_TYPE: &str = "application/octet-stream";
 
 impl Service {
     /// Opens a resumable upload.
     ///
     /// # Errors
-    /// The caller is another user, the length is not accepted, the user has too many open uploads, or the quota is exceeded.
+    /// The caller is another user, the user has too many open uploads, or the quota is exceeded.
     pub async fn create_resumable_upload(&self, caller: &Caller, method: DraftMethod, new: NewDraft) -> Result<Draft, Error> {
         self.require_uploader_for(caller, &new.user_id)?;
-        self.check_size(new.length)?;
         let expires_at = after(self.clock.now(), self.limits.drafts.resumable_lifetime);
         self.open_draft(method, new, &[], expires_at).await
     }
@@ -73,12 +77,8 @@ impl Service {
         file: ArrivingFile,
     ) -> Result<Progress, Error> {
         let length = file.length();
-        if length == 0 {
-            return Ok(Progress::Received(offset));
-        }
-        if offset + length < draft.length {
-            let (piece, _admitted) = receiver.admit(None, file).await?;
-            return self.store_piece(draft, offset, piece).await.map(Progress::Received);
+        if length == 0 || offset + length < draft.length {
+            return self.append_piece(draft, offset, receiver, file).await.map(Progress::Received);
         }
         self.begin_completion(draft).await?;
         // The last piece, and the file that it is copied into.
@@ -86,6 +86,68 @@ impl Service {
         let bytes = if offset == 0 { last } else { self.assemble(draft, offset, &last).await? };
         let uploaded = self.store_draft(admitted, draft, bytes).await?;
         Ok(Progress::Complete(Box::new(uploaded)))
+    }
+
+    /// Appends a piece that begins at `offset` and does not complete the upload. Returns the new offset.
+    ///
+    /// # Errors
+    /// The upload continues elsewhere, or has expired.
+    pub async fn append_piece(&self, draft: &Draft, offset: u64, receiver: Receiver, file: ArrivingFile) -> Result<u64, Error> {
+        if file.length() == 0 {
+            return Ok(offset);
+        }
+        let (piece, _admitted) = receiver.admit(None, file).await?;
+        self.store_piece(draft, offset, piece).await
+    }
+
+    /// Records the length that a client announces while it sends. Returns `false` if it contradicts what is known.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn announce_length(&self, draft: &mut Draft, length: u64) -> Result<bool, Error> {
+        if draft.is_length_known {
+            return Ok(draft.length == length);
+        }
+        let mut tx = self.db.begin().await?;
+        let is_recorded = store::images::uploads::set_length(&mut tx, draft.id, length).await?;
+        tx.commit().await?;
+        if is_recorded {
+            (draft.length, draft.is_length_known) = (length, true);
+        }
+        Ok(is_recorded)
+    }
+
+    /// Returns the whole form that was sent in pieces, of which `last` begins at `offset`, and a receiver for the file in it, which
+    /// has memory already.
+    ///
+    /// # Errors
+    /// The upload continues elsewhere, has expired, or is being completed; or no memory is free in time.
+    pub async fn assemble_form(
+        &self,
+        draft: &Draft,
+        offset: u64,
+        receiver: Receiver,
+        last: ArrivingFile,
+    ) -> Result<(Bytes, Receiver), Error> {
+        self.begin_completion(draft).await?;
+        let (last, receiver) = receiver.admit_container(memory_for_form(offset + last.length()), last).await?;
+        let form = if offset == 0 { last } else { self.assemble(draft, offset, &last).await? };
+        Ok((form, receiver))
+    }
+
+    /// Stores the image of a form that was sent in pieces.
+    ///
+    /// # Errors
+    /// The file is refused as any upload.
+    pub async fn complete_form(
+        self: &Arc<Self>,
+        draft: &Draft,
+        upload: Upload,
+        receiver: Receiver,
+        file: ArrivingFile,
+    ) -> Result<Uploaded, Error> {
+        let (bytes, admitted) = receiver.admit(None, file).await?;
+        self.store_draft_as(admitted, draft, Upload { bytes, ..upload }).await
     }
 
     async fn store_piece(&self, draft: &Draft, offset: u64, piece: Bytes) -> Result<u64, Error> {
@@ -149,7 +211,8 @@ impl Service {
 
     /// Returns the file: the parts up to `offset`, and the last piece.
     async fn assemble(&self, draft: &Draft, offset: u64, last: &[u8]) -> Result<Bytes, Error> {
-        let mut bytes = BytesMut::with_capacity(usize::try_from(draft.length).unwrap_or_default());
+        let length = offset + last.len() as u64;
+        let mut bytes = BytesMut::with_capacity(usize::try_from(length).unwrap_or_default());
         for part in store::images::uploads::parts(&self.db, draft.id).await? {
             self.read_part(draft, &part, &mut bytes).await?;
         }

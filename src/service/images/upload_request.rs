@@ -69,6 +69,7 @@ pub enum UploadMethod {
     Adoption,
     Direct,
     Tus,
+    ResumableForm,
     Import,
 }
 
@@ -77,6 +78,7 @@ impl From<DraftMethod> for UploadMethod {
         match method {
             DraftMethod::Direct => Self::Direct,
             DraftMethod::Tus => Self::Tus,
+            DraftMethod::Form => Self::ResumableForm,
         }
     }
 }
@@ -88,6 +90,7 @@ impl UploadMethod {
             Self::Adoption => "adoption",
             Self::Direct => "direct",
             Self::Tus => "tus",
+            Self::ResumableForm => "resumable_form",
             Self::Import => "import",
         }
     }

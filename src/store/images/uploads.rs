@@ -20,7 +20,7 @@ use crate::store::database::row::row;
 
 macro_rules! columns {
     () => {
-        "id, user_id, method, state, length, received, content_type, sha256, properties, image_id, failure, expires_at"
+        "id, user_id, method, state, length, length_known, received, content_type, sha256, properties, image_id, failure, expires_at"
     };
 }
 
@@ -69,12 +69,12 @@ const LOCKS: u8 = 32;
 /// Inserts an open upload.
 pub async fn insert(tx: &mut Tx, draft: &Draft) -> Result<(), Error> {
     let sql = Sql::new(
-        "insert into uploads (id, user_id, method, state, counted, length, content_type, sha256, properties, expires_at, due_at) \
-         values ($1, $2, $3, 'open', true, $4, $5, $6, $7, $8, $8)",
+        "insert into uploads (id, user_id, method, state, counted, length, length_known, content_type, sha256, properties, expires_at, due_at) \
+         values ($1, $2, $3, 'open', true, $4, $5, $6, $7, $8, $9, $9)",
     );
     let sql = sql.bind(draft.id.uuid()).bind(draft.user_id.as_str()).bind(draft.method.name());
-    let sql = sql.bind(i64::try_from(draft.length).unwrap_or(i64::MAX)).bind(draft.content_type.as_str());
-    let sql = sql.bind(draft.sha256.map(hex::encode)).bind(to_json(&draft.properties));
+    let sql = sql.bind(i64::try_from(draft.length).unwrap_or(i64::MAX)).bind(draft.is_length_known);
+    let sql = sql.bind(draft.content_type.as_str()).bind(draft.sha256.map(hex::encode)).bind(to_json(&draft.properties));
     tx.execute(sql.bind(draft.expires_at)).await.map(drop)
 }
 
@@ -130,6 +130,15 @@ pub async fn extend(tx: &mut Tx, id: UploadId, now: DateTime<Utc>, until: DateTi
          where id = $1 and state = 'open' and expires_at > $2",
     );
     Ok(tx.execute(sql.bind(id.uuid()).bind(now).bind(until)).await? == 1)
+}
+
+/// Records the length of an open upload that had none. Returns `false` if it has one, has received more, or has ended.
+pub async fn set_length(tx: &mut Tx, id: UploadId, length: u64) -> Result<bool, Error> {
+    let sql = Sql::new(
+        "update uploads set length = $2, length_known = true \
+         where id = $1 and state = 'open' and not length_known and received <= $2",
+    );
+    Ok(tx.execute(sql.bind(id.uuid()).bind(i64::try_from(length).unwrap_or(i64::MAX))).await? == 1)
 }
 
 /// Ends an open upload whose file was refused.
@@ -246,8 +255,8 @@ pub async fn objects(run: impl Run, id: UploadId) -> Result<Vec<String>, Error> 
 /// Makes the sweeper remove an object that no row names.
 pub async fn announce_removal(tx: &mut Tx, id: UploadId, name: &str, now: DateTime<Utc>) -> Result<(), Error> {
     let sql = Sql::new(
-        "insert into uploads (id, user_id, method, state, counted, length, content_type, properties, expires_at, due_at) \
-         values ($1, '', 'direct', 'cancelled', false, 0, '', $2, $3, $3) on conflict (id) do nothing",
+        "insert into uploads (id, user_id, method, state, counted, length, length_known, content_type, properties, expires_at, due_at) \
+         values ($1, '', 'direct', 'cancelled', false, 0, true, '', $2, $3, $3) on conflict (id) do nothing",
     );
     tx.execute(sql.bind(id.uuid()).bind(json!({})).bind(now)).await?;
     add_object(tx, id, name).await
@@ -300,6 +309,7 @@ row! {
         method: String,
         state: String,
         length: i64,
+        length_known: bool,
         received: i64,
         content_type: String,
         sha256: Option<String>,
@@ -328,6 +338,7 @@ impl TryFrom<Row> for Draft {
             method: method.ok_or(Error::Unreadable { column: "method", value: row.method })?,
             state,
             length: u64::try_from(row.length).unwrap_or_default(),
+            is_length_known: row.length_known,
             received: u64::try_from(row.received).unwrap_or_default(),
             content_type: row.content_type,
             sha256: row.sha256.and_then(|text| hex::decode(text).ok()?.try_into().ok()),

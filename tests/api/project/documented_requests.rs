@@ -62,8 +62,11 @@ async fn the_requests_of_the_upload_guide_work() {
     let process = Process::start(&home, &[]).await;
     let (_, out) = run_requests(page, &process, "").await;
     assert!(out.contains("\"message\":\"Image uploaded successfully\""), "{out}");
-    let image = Client::new(process.address).list().await.remove(0);
-    assert_eq!((&image["title"], &image["file_name"]), (&"Sunset".into(), &"photo.jpg".into()));
+    let images = Client::new(process.address).list().await;
+    assert_eq!(images.len(), 3, "directly, with tus, and as a form in pieces");
+    for image in images {
+        assert_eq!((&image["title"], &image["file_name"]), (&"Sunset".into(), &"photo.jpg".into()));
+    }
     process.stop().await;
 }
 

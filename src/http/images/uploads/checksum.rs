@@ -1,4 +1,4 @@
-//! The header `Upload-Checksum` of the tus protocol.
+//! Checksums of pieces: the header `Upload-Checksum` of the tus protocol, and `Content-Digest` (RFC 9530).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -26,6 +26,16 @@ enum Hasher {
     Md5(Md5),
 }
 
+/// Returns the SHA-256 in `Content-Digest` or `Repr-Digest`.
+pub fn digest(headers: &HeaderMap, name: &str) -> Option<[u8; 32]> {
+    let mut digests = sfv::Dictionary::new();
+    for line in headers.get_all(name) {
+        digests = sfv::Parser::new(line.as_bytes()).parse_dictionary_with_visitor(digests).ok()?;
+    }
+    let sfv::ListEntry::Item(digest) = digests.get("sha-256")? else { return None };
+    digest.bare_item.as_byte_sequence()?.try_into().ok()
+}
+
 impl Checksum {
     /// Reads the header, if the request has it.
     ///
@@ -45,6 +55,12 @@ impl Checksum {
             _ => return Err(malformed()),
         };
         Ok(Some(Self { announced, hasher }))
+    }
+
+    /// Reads the header `Content-Digest`, if the request has one with a supported algorithm. RFC 9530 says to ignore others.
+    pub fn of_content(headers: &HeaderMap) -> Option<Self> {
+        let announced = digest(headers, "content-digest")?.to_vec();
+        Some(Self { announced, hasher: Hasher::Sha256(Sha256::new()) })
     }
 
     pub fn update(&mut self, bytes: &[u8]) {

@@ -86,9 +86,9 @@ pub struct UploadView {
     pub status: UploadStatus,
     /// The name of the file; null if it was not given.
     pub file_name: Option<String>,
-    /// The announced size of the file in bytes.
-    pub file_size: u64,
-    /// The announced media type of the file.
+    /// The announced size in bytes of the file, or of a form that is sent in pieces; null if it was not announced.
+    pub file_size: Option<u64>,
+    /// The announced media type of the file or the form.
     #[schema(example = "image/jpeg")]
     pub content_type: String,
     /// When the upload was created, to the millisecond.
@@ -270,6 +270,7 @@ fn read_new(app: &AppState, identity: &Identity, mut fields: JsonFields) -> Resu
     Ok(NewDraft {
         user_id: required(body.user_id.or(default_user))?,
         length: body.file_size,
+        is_length_known: true,
         content_type: body.content_type,
         sha256: body.sha256,
         properties: Properties {
@@ -329,7 +330,7 @@ impl UploadView {
             id: draft.id.to_string(),
             status,
             file_name: draft.properties.file_name.clone(),
-            file_size: draft.length,
+            file_size: draft.is_length_known.then_some(draft.length),
             content_type: draft.content_type.clone(),
             created_at: time(draft.id.created_at()),
             expires_at: time(draft.expires_at),

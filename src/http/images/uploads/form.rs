@@ -68,7 +68,7 @@ pub struct NamedFile {
 /// Reads the form and uploads its file.
 pub(super) async fn upload(app: &AppState, identity: &Identity, headers: &HeaderMap, body: Body) -> Result<Uploaded, ApiError> {
     let max_file_bytes = app.service.limits().max_file_bytes;
-    let limit = max_file_bytes + app.config.body.fields_bytes;
+    let limit = max_bytes(app);
     let body = BoundedBody::new(body, limit, &app.config.body);
     let uploading = async {
         app.service.require_uploader(&identity.caller)?;
@@ -76,7 +76,7 @@ pub(super) async fn upload(app: &AppState, identity: &Identity, headers: &Header
         let announced = announced_length(headers, limit)?;
         let receiver = app.service.receive_upload(identity.turn_key(), announced).await?;
         let form = FormParts::read(app, headers, body, &receiver).await?;
-        let (mut upload, file) = form.into_upload(app, identity, headers)?;
+        let (mut upload, file) = form.into_upload(app, identity, identity.default_user_id(), headers)?;
         let (bytes, admitted) = receiver.admit(processing_key(identity, &upload.user_id), file).await?;
         upload.bytes = bytes;
         app.service.upload(&identity.caller, admitted, upload).await.map_err(ApiError::from)
@@ -87,6 +87,11 @@ pub(super) async fn upload(app: &AppState, identity: &Identity, headers: &Header
         }
         _ => error,
     })
+}
+
+/// Returns the maximum size of a form.
+pub fn max_bytes(app: &AppState) -> u64 {
+    app.service.limits().max_file_bytes + app.config.body.fields_bytes
 }
 
 /// Returns the key of the processing queue if it differs from the sender's: for unauthenticated uploads through a gateway, it is
@@ -120,7 +125,12 @@ const LIST_PART_IN_BRACKETS: &str = "tags[]";
 const MAX_TEXT_BYTES: usize = 16 * 1024;
 
 impl FormParts {
-    async fn read(app: &AppState, headers: &HeaderMap, body: BoundedBody, receiver: &Receiver) -> Result<Self, ApiError> {
+    pub(super) async fn read(
+        app: &AppState,
+        headers: &HeaderMap,
+        body: BoundedBody,
+        receiver: &Receiver,
+    ) -> Result<Self, ApiError> {
         let mut multipart = Multipart::open(headers, body)?;
         let mut form = Self::default();
         while let Some(part) = multipart.next_part().await? {
@@ -192,12 +202,18 @@ impl FormParts {
     }
 
     /// Checks every part against its rule. The upload does not contain its file yet.
-    fn into_upload(mut self, app: &AppState, identity: &Identity, headers: &HeaderMap) -> Result<(Upload, ArrivingFile), Error> {
+    pub(super) fn into_upload(
+        mut self,
+        app: &AppState,
+        identity: &Identity,
+        default_user: Result<UserId, String>,
+        headers: &HeaderMap,
+    ) -> Result<(Upload, ArrivingFile), Error> {
         let has_user = self.texts.contains_key("user_id");
         self.errors.add_all(identity.invalid_fields.clone());
         let form = required(UploadForm::take(&mut self))?;
         let errors = &mut self.errors;
-        let default_user = if has_user { None } else { errors.check("user_id", identity.default_user_id()) };
+        let default_user = if has_user { None } else { errors.check("user_id", default_user) };
         let keep_location =
             form.keep_location.and_then(|keep| errors.check("keep_location", app.service.may_keep_location(keep)));
         let idempotency_key = one_header(headers, "Idempotency-Key", errors)

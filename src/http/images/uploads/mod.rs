@@ -4,9 +4,13 @@ pub mod adoption;
 mod checksum;
 pub mod direct;
 pub mod form;
+mod form_completion;
 mod metadata;
 mod piece;
+mod problem;
+pub mod resumable;
 pub mod tus;
+mod upload_headers;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -53,6 +57,9 @@ pub struct UploadedImage<'a> {
 /// already adopted the same contents of the object, the response contains that image as it is now, and the other fields have no
 /// effect. An API key needs the scope `adopt`. This document has no schema of that body, because client generators cannot combine it
 /// with the form.
+///
+/// With the header `Upload-Complete: ?0`, the form is sent in pieces, as Resumable Uploads for HTTP, a draft of the IETF, defines. The
+/// response is then 201, and `Location` is the address for the pieces.
 #[utoipa::path(post, path = "/images", tag = "images",
     params(("Idempotency-Key" = Option<String>, Header, description = "A unique key that makes it safe to repeat the request.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
@@ -66,6 +73,15 @@ pub async fn upload_image(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let is_adoption = is_json(&parts.headers);
+    if !is_adoption && let Some(is_complete) = resumable::is_complete(&parts.headers) {
+        Query::of(&uri).finish()?;
+        if !is_complete {
+            return Ok(resumable::create(&app, &identity, &parts.headers, body).await);
+        }
+        if let Some(upgrade) = resumable::upgrade(&app, &identity, &parts).await {
+            return Ok(resumable::receive_whole(&app, &identity, &upgrade, &parts.headers, body).await);
+        }
+    }
     let method = if is_adoption { UploadMethod::Adoption } else { UploadMethod::Form };
     // Refusals are counted, so they all happen here.
     let uploading = async {

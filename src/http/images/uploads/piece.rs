@@ -5,34 +5,59 @@ use futures::StreamExt;
 use http::{HeaderMap, header};
 
 use super::checksum::Checksum;
+use super::form_completion::complete;
 use crate::http::AppState;
 use crate::http::error::ApiError;
 use crate::http::request::body::{BodyError, BoundedBody, require_unencoded};
+use crate::http::request::extractors::Identity;
 use crate::model::draft::Draft;
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
-use crate::service::images::resumable_uploads::{Progress, memory_for_last};
+use crate::service::images::resumable_uploads::{Progress, memory_for_form, memory_for_last};
+use crate::service::images::upload_request::Uploaded;
 
 /// A piece that is about to arrive.
 pub struct IncomingPiece {
     pub draft: Draft,
     pub offset: u64,
+    pub end: PieceEnd,
     pub checksum: Option<Checksum>,
     pub headers: HeaderMap,
     pub body: Body,
+}
+
+/// What happens at the end of a piece.
+#[derive(Debug)]
+pub enum PieceEnd {
+    /// If the file has its announced length, it becomes an image.
+    AtLength,
+    /// The client sends more.
+    More,
+    /// The form is complete, and its file becomes an image of this caller's.
+    Form(Box<Identity>),
+}
+
+/// How far an upload is after a piece.
+#[derive(Debug)]
+pub enum Received {
+    /// So many bytes are stored.
+    Offset(u64),
+    Complete(Box<Uploaded>),
+    /// Everything has arrived, and was refused for good.
+    Refused(ApiError),
 }
 
 /// Receives a piece and appends it. This continues when the client disconnects: what has arrived by then is kept.
 ///
 /// # Errors
 /// The piece is longer than the rest of the file, or differs from its checksum, or cannot be appended.
-pub async fn receive(app: &AppState, key: TurnKey, piece: IncomingPiece) -> Result<Progress, ApiError> {
+pub async fn receive(app: &AppState, key: TurnKey, piece: IncomingPiece) -> Result<Received, ApiError> {
     let receiving = receive_to_end(app.clone(), key, piece);
     app.service.run_to_end(receiving).await?
 }
 
-async fn receive_to_end(app: AppState, key: TurnKey, piece: IncomingPiece) -> Result<Progress, ApiError> {
-    let IncomingPiece { draft, offset, mut checksum, headers, body } = piece;
+async fn receive_to_end(app: AppState, key: TurnKey, piece: IncomingPiece) -> Result<Received, ApiError> {
+    let IncomingPiece { draft, offset, end, mut checksum, headers, body } = piece;
     require_unencoded(&headers)?;
     let limit = draft.length - offset;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -42,11 +67,17 @@ async fn receive_to_end(app: AppState, key: TurnKey, piece: IncomingPiece) -> Re
     let mut body = BoundedBody::new(body, limit, &app.config.body);
     let delay = body.server_delay();
     let length = announced.unwrap_or(limit);
-    if announced == Some(limit) && length > 0 && offset > 0 {
+    let (is_last, memory_bytes) = match end {
+        PieceEnd::AtLength if length == limit => {
+            (announced.is_some() && length > 0 && offset > 0, memory_for_last(&draft, offset, length))
+        }
+        PieceEnd::AtLength | PieceEnd::More => (false, length),
+        PieceEnd::Form(_) => (offset > 0, memory_for_form(offset + length)),
+    };
+    if is_last {
         // Before the client sends it in vain.
         app.service.begin_completion(&draft).await?;
     }
-    let memory_bytes = if length == limit { memory_for_last(&draft, offset, length) } else { length };
     let receiver = app.service.receive_upload(key, memory_bytes).await?;
     let mut file = receiver.file();
     let active = app.service.active_pieces.begin(draft.id);
@@ -80,14 +111,28 @@ async fn receive_to_end(app: AppState, key: TurnKey, piece: IncomingPiece) -> Re
     if let Some(error) = interruption {
         // Without its end, a piece cannot be compared with its checksum.
         if checksum.is_none() && file.length() > 0 {
-            app.service.append(&draft, offset, receiver, file).await?;
+            let kept = match end {
+                PieceEnd::AtLength => app.service.append(&draft, offset, receiver, file).await.map(drop),
+                PieceEnd::More | PieceEnd::Form(_) => app.service.append_piece(&draft, offset, receiver, file).await.map(drop),
+            };
+            kept?;
         }
         return Err(error);
     }
     if let Some(checksum) = checksum {
         checksum.finish()?;
     }
-    Ok(app.service.append(&draft, offset, receiver, file).await?)
+    match end {
+        PieceEnd::AtLength => Ok(match app.service.append(&draft, offset, receiver, file).await? {
+            Progress::Received(offset) => Received::Offset(offset),
+            Progress::Complete(uploaded) => Received::Complete(uploaded),
+        }),
+        PieceEnd::More => Ok(Received::Offset(app.service.append_piece(&draft, offset, receiver, file).await?)),
+        PieceEnd::Form(identity) => Ok(match complete(&app, &identity, &draft, offset, receiver, file).await? {
+            Ok(uploaded) => Received::Complete(Box::new(uploaded)),
+            Err(error) => Received::Refused(error),
+        }),
+    }
 }
 
 fn interrupted(error: BodyError) -> ApiError {

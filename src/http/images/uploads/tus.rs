@@ -14,7 +14,7 @@ use http_body::Body as _;
 
 use super::checksum::{ALGORITHMS, Checksum};
 use super::metadata::Metadata;
-use super::piece::{self, IncomingPiece};
+use super::piece::{self, IncomingPiece, PieceEnd, Received};
 use super::{count_refusal, uploaded_response};
 use crate::http::AppState;
 use crate::http::error::{ApiError, Failure};
@@ -27,7 +27,6 @@ use crate::model::draft::{Draft, DraftMethod, DraftState, UploadId};
 use crate::model::header_parameters::HeaderParameters;
 use crate::service::error::Error;
 use crate::service::images::drafts::NewDraft;
-use crate::service::images::resumable_uploads::Progress;
 use crate::service::images::upload_request::UploadMethod;
 
 const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
@@ -98,7 +97,7 @@ async fn create(State(app): State<AppState>, identity: Identity, headers: Header
     let created = create_upload(&app, &identity, &headers, body).await;
     let (draft, progress) = created.inspect_err(|error| count(&app, error.failure()))?;
     let mut response = match &progress {
-        Some(Progress::Complete(uploaded)) => uploaded_response(uploaded)?,
+        Some(Received::Complete(uploaded)) => uploaded_response(uploaded)?,
         _ => Response::default(),
     };
     *response.status_mut() = StatusCode::CREATED;
@@ -116,7 +115,7 @@ async fn create_upload(
     identity: &Identity,
     headers: &HeaderMap,
     body: Body,
-) -> Result<(Draft, Option<Progress>), ApiError> {
+) -> Result<(Draft, Option<Received>), ApiError> {
     app.service.require_uploader(&identity.caller)?;
     let is_empty = body.is_end_stream();
     let has_piece = is_piece(headers) || headers.contains_key(header::CONTENT_TYPE) && !is_empty;
@@ -130,7 +129,8 @@ async fn create_upload(
     if !has_piece {
         return Ok((draft, None));
     }
-    let piece = IncomingPiece { draft: draft.clone(), offset: 0, checksum, headers: headers.clone(), body };
+    let end = PieceEnd::AtLength;
+    let piece = IncomingPiece { draft: draft.clone(), offset: 0, end, checksum, headers: headers.clone(), body };
     match piece::receive(app, identity.turn_key(), piece).await {
         Ok(progress) => Ok((draft, Some(progress))),
         Err(error) => {
@@ -161,9 +161,11 @@ fn read_new(app: &AppState, identity: &Identity, headers: &HeaderMap) -> Result<
     if length > max_file_bytes {
         return Err(Error::UploadTooLarge { limit_bytes: max_file_bytes, max_file_bytes });
     }
+    app.service.check_size(length)?;
     Ok(NewDraft {
         user_id: metadata.user_id,
         length,
+        is_length_known: true,
         content_type: metadata.content_type,
         sha256: None,
         properties: metadata.properties,
@@ -212,13 +214,14 @@ async fn append(
         if offset != draft.offset() {
             return Err(Error::WrongOffset { offset: draft.offset() }.into());
         }
-        let piece = IncomingPiece { draft: draft.clone(), offset, checksum, headers, body };
+        let piece = IncomingPiece { draft: draft.clone(), offset, end: PieceEnd::AtLength, checksum, headers, body };
         Ok::<_, ApiError>((draft, piece::receive(&app, identity.turn_key(), piece).await?))
     };
     let (draft, progress) = appending.await.inspect_err(|error| count(&app, error.failure()))?;
     let mut response = match &progress {
-        Progress::Received(_) => StatusCode::NO_CONTENT.into_response(),
-        Progress::Complete(uploaded) => {
+        Received::Offset(_) => StatusCode::NO_CONTENT.into_response(),
+        Received::Refused(error) => return Err(error.clone()),
+        Received::Complete(uploaded) => {
             let mut response = uploaded_response(uploaded)?;
             let image = format!("images/{}", uploaded.image.id);
             response.headers_mut().insert(header::LOCATION, address(&app, &image)?);
@@ -280,10 +283,10 @@ fn number(value: &[u8]) -> Result<u64, String> {
     number.ok_or_else(|| "must be a whole number".to_owned())
 }
 
-fn offset(draft: &Draft, progress: &Progress) -> u64 {
+fn offset(draft: &Draft, progress: &Received) -> u64 {
     match progress {
-        Progress::Received(offset) => *offset,
-        Progress::Complete(_) => draft.length,
+        Received::Offset(offset) => *offset,
+        Received::Complete(_) | Received::Refused(_) => draft.length,
     }
 }
 

@@ -1,0 +1,170 @@
+//! The status 104 (Upload Resumption Supported), read from the connection: HTTP clients hide it.
+
+use reqwest::Method;
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+use crate::harness::pictures::{jpeg, padded};
+use crate::harness::raw_connection::{Raw, RawAnswer};
+use crate::harness::{Form, TestApp};
+
+const SENDS_104: &str = "--send-104-responses=true";
+const VERSION: &str = "Upload-Draft-Interop-Version: 8\r\n";
+
+async fn connect(app: &TestApp) -> Raw {
+    let url = app.url("/");
+    Raw(TcpStream::connect(url.split('/').nth(2).expect("an address")).await.expect("a connection"))
+}
+
+/// The head of a request with the whole form.
+fn head(length: usize, headers: &str) -> String {
+    let content_type = Form::content_type();
+    format!(
+        "POST /images HTTP/1.1\r\nHost: localhost\r\nX-User-Id: alice\r\nUpload-Complete: ?1\r\nContent-Type: {content_type}\r\n\
+         Content-Length: {length}\r\n{headers}\r\n"
+    )
+}
+
+fn header<'a>(answer: &'a RawAnswer, name: &str) -> Option<&'a str> {
+    answer
+        .head
+        .lines()
+        .find_map(|line| line.split_once(": ").filter(|(found, _)| found.eq_ignore_ascii_case(name)))
+        .map(|(_, value)| value)
+}
+
+/// Checks a 104 response. Returns the path of the upload.
+fn path_of(interim: &RawAnswer) -> String {
+    assert!(interim.head.starts_with("HTTP/1.1 104 Upload Resumption Supported\r\n"), "{interim:?}");
+    assert_eq!(header(interim, "upload-draft-interop-version"), Some("8"));
+    assert!(header(interim, "upload-limit").is_some_and(|limit| limit.starts_with("max-size=")), "{interim:?}");
+    let location = header(interim, "location").expect("a location");
+    location[location.find("/uploads/resumable/").expect("an upload")..].to_owned()
+}
+
+fn assert_stored(answer: &RawAnswer) {
+    assert!(answer.head.starts_with("HTTP/1.1 200 "), "{answer:?}");
+    let body: Value = serde_json::from_str(&answer.body).expect("JSON");
+    assert!(body["image_id"].is_string(), "{body}");
+}
+
+#[tokio::test]
+async fn an_interrupted_form_can_be_continued() {
+    let app = TestApp::with(&[SENDS_104]).await;
+    let file = padded(jpeg(640, 480, 1), 300 << 10);
+    let form = Form::new().text("title", "Continued").file(&file).finish();
+    let mut connection = connect(&app).await;
+    connection.send(head(form.len(), VERSION)).await;
+    // Before any byte of the form.
+    let path = path_of(&connection.read_answer().await);
+    connection.send(&form[..200 << 10]).await;
+    drop(connection);
+    let mut offset = 0;
+    for _ in 0..200 {
+        let answer = app.by("alice", Method::HEAD, &path).await;
+        assert_eq!((answer.status, answer.header("upload-complete")), (204, "?0"));
+        assert_eq!(answer.header("upload-length"), form.len().to_string());
+        offset = answer.header("upload-offset").parse().expect("an offset");
+        if offset > 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert!(offset > 0 && offset <= 200 << 10, "{offset}");
+    let request = app.request(Method::PATCH, &path).header("X-User-Id", "alice").header("Upload-Offset", offset);
+    let request = request.header("Upload-Complete", "?1").header("Content-Type", "application/partial-upload");
+    let image = app.send(request.body(form[offset..].to_vec())).await.image();
+    assert_eq!(image["title"], "Continued");
+    assert!(app.fetch(image["download_url"].as_str().expect("a URL")).await.body == file);
+    app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn each_upload_on_a_connection_gets_its_own() {
+    let app = TestApp::with(&[SENDS_104]).await;
+    let form = Form::new().file(&jpeg(300, 200, 1)).finish();
+    let mut connection = connect(&app).await;
+    let mut paths = Vec::new();
+    for version in [VERSION, "Upload-Draft-Interop-Version: 8;a=1\r\nExpect: 100-continue\r\n", VERSION] {
+        connection.send(head(form.len(), version)).await;
+        let mut interim = vec![connection.read_answer().await];
+        if version.contains("Expect") {
+            interim.push(connection.read_answer().await);
+            assert!(interim.iter().any(|answer| answer.head == "HTTP/1.1 100 Continue\r\n\r\n"), "{interim:?}");
+        }
+        paths.push(path_of(interim.iter().find(|answer| answer.head.contains(" 104 ")).expect("a 104")));
+        connection.send(&form).await;
+        let answer = connection.read_answer().await;
+        assert_stored(&answer);
+        assert_eq!(header(&answer, "upload-complete"), Some("?1"));
+    }
+    paths.dedup();
+    assert_eq!(paths.len(), 3);
+    assert_eq!(app.by("alice", Method::HEAD, &paths[0]).await.header("upload-complete"), "?1");
+    assert_eq!(app.get("/images").await.ok()["total_count"], 3);
+    app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn responses_stay_whole_if_the_client_waits_for_none() {
+    let app = TestApp::with(&[SENDS_104]).await;
+    let form = Form::new().file(&jpeg(300, 200, 1)).finish();
+    let upload = [head(form.len(), VERSION).as_bytes(), &form].concat();
+    let list = b"GET /images HTTP/1.1\r\nHost: localhost\r\nX-User-Id: alice\r\n\r\n";
+    let mut connection = connect(&app).await;
+    connection.send([list, upload.as_slice(), list, &upload, &upload, list].concat()).await;
+    let mut statuses = Vec::new();
+    while statuses.iter().filter(|status| *status == "200").count() < 6 {
+        let answer = connection.read_answer().await;
+        statuses.push(answer.head[9..12].to_owned());
+        if answer.head.contains(" 104 ") {
+            path_of(&answer);
+        } else {
+            serde_json::from_str::<Value>(&answer.body).expect("JSON");
+        }
+    }
+    assert_eq!(app.get("/images").await.ok()["total_count"], 3, "{statuses:?}");
+}
+
+#[tokio::test]
+async fn only_clients_that_support_it_get_a_104() {
+    let (with, without) = (TestApp::with(&[SENDS_104]).await, TestApp::start().await);
+    let form = Form::new().file(&jpeg(300, 200, 1)).finish();
+    let complete = head(form.len(), VERSION);
+    let heads = [
+        (&without, complete.clone()),
+        (&with, complete.replace("Version: 8", "Version: 3")),
+        (&with, complete.replace("Version: 8", "Version: ?1")),
+        (&with, complete.replace(VERSION, "")),
+        (&with, complete.replace("Upload-Complete: ?1\r\n", "")),
+        (&with, complete.replace("HTTP/1.1", "HTTP/1.0")),
+        (&with, complete.replace(VERSION, &format!("{VERSION}Idempotency-Key: key\r\n"))),
+    ];
+    for (app, head) in heads {
+        let mut connection = connect(app).await;
+        connection.send([head.as_bytes(), &form].concat()).await;
+        let answer = connection.read_answer().await;
+        assert!(answer.head.starts_with("HTTP/1.") && answer.head[8..].starts_with(" 200 "), "{head}{answer:?}");
+    }
+    // The same as without the header, if there is no room for another upload that can be continued.
+    let app = TestApp::with(&[SENDS_104, "--max-open-uploads=1"]).await;
+    let mut first = connect(&app).await;
+    first.send(head(form.len(), VERSION)).await;
+    path_of(&first.read_answer().await);
+    let mut second = connect(&app).await;
+    second.send([head(form.len(), VERSION).as_bytes(), &form].concat()).await;
+    assert_stored(&second.read_answer().await);
+}
+
+#[tokio::test]
+async fn a_form_that_is_refused_is_final() {
+    let app = TestApp::with(&[SENDS_104]).await;
+    let form = Form::new().text("title", "no file").finish();
+    let mut connection = connect(&app).await;
+    connection.send([head(form.len(), VERSION).as_bytes(), &form].concat()).await;
+    let path = path_of(&connection.read_answer().await);
+    let answer = connection.read_answer().await;
+    answer.assert(422, "ValidationError");
+    assert_eq!(header(&answer, "upload-complete"), Some("?1"));
+    assert_eq!(app.by("alice", Method::HEAD, &path).await.status, 404);
+}
