@@ -29,20 +29,41 @@ impl Connection {
         let mut line = String::new();
         self.0.read_line(&mut line)?;
         let status = line.get(9..12).ok_or("the connection was closed")?.parse()?;
-        let (mut length, mut location) = (None, None);
+        // A 204 has no body and no length.
+        let (mut length, mut location, mut is_chunked) = ((status == 204).then_some(0), None, false);
         loop {
             line.clear();
             self.0.read_line(&mut line)?;
             match line.trim_end().split_once(':') {
                 Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = Some(value.trim().parse()?),
                 Some((name, value)) if name.eq_ignore_ascii_case("location") => location = Some(value.trim().to_owned()),
+                Some((name, _)) if name.eq_ignore_ascii_case("transfer-encoding") => is_chunked = true,
                 Some(_) => {}
                 None => break,
             }
         }
-        let mut body = vec![0; length.ok_or("the response has no content-length")?];
-        self.0.read_exact(&mut body)?;
+        let body = if is_chunked { self.read_chunks()? } else { self.read(length.ok_or("the response has no content-length")?)? };
         Ok(Response { status, body, location })
+    }
+
+    fn read(&mut self, length: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.0.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn read_chunks(&mut self) -> Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let mut line = String::new();
+            self.0.read_line(&mut line)?;
+            let length = usize::from_str_radix(line.trim(), 16)?;
+            body.extend(self.read(length)?);
+            self.read("\r\n".len())?;
+            if length == 0 {
+                return Ok(body);
+            }
+        }
     }
 }
 

@@ -20,9 +20,11 @@ mod nginx;
 mod presign;
 mod process;
 mod random;
+mod receiving;
 mod requests;
 mod server;
 mod serving;
+mod tus;
 mod upload_methods;
 mod uploads;
 #[path = "../../tests/pictures/webp.rs"]

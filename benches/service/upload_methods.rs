@@ -1,8 +1,9 @@
-//! CPU per upload by method: the form, tus in one piece, and directly to the storage. All store the same images, in turns.
+//! CPU per upload by method: the form, tus in one piece, and directly to the storage. All upload the same images with the same title
+//! and tags, in turns. Then CPU per file that is received with tus and not processed.
 //!
-//! With the embedded S3 server, the service's CPU includes that of the storage.
+//! The file of a direct upload goes to the storage, which runs in the service's process if it is embedded. So the `PUT` is measured
+//! separately.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -12,37 +13,109 @@ use crate::backend::Backend;
 use crate::client::{Connection, post_image, post_json};
 use crate::images::{self, ImageFile};
 use crate::measure::number;
+use crate::receiving::{compare_receiving, tus_server};
 use crate::server::Server;
+use crate::tus;
 
 type Upload = fn(&mut Connection, &ImageFile) -> Result<bool>;
 
-const METHODS: [(&str, Upload); 4] =
-    [("form", form), ("tus, one piece", tus), ("tus, created with it", tus_created_with_it), ("direct", direct)];
+/// Our path for tus.
+pub const OURS: &str = "/uploads/tus";
 
 pub async fn run() -> Result<()> {
     let rounds = number("BENCH_ROUNDS", 5)?;
+    let peer_folder = std::env::var("BENCH_TUS_SERVER").ok();
+    if peer_folder.is_none() {
+        println!("BENCH_TUS_SERVER is not set: skipping @tus/server");
+    }
     for backend in Backend::all().await? {
         let (_folder, settings) = backend.settings("bench_upload_methods").await?;
-        let server = Server::image_service(&settings)?;
-        let mut connection = Connection::open(server.address)?;
+        // Each step is measured for all images at once, because CPU time has a resolution of 10 ms. Until then the uploads are open.
+        let limits = [("MAX_OPEN_UPLOADS", "1000".to_owned()), ("MAX_OPEN_UPLOAD_BYTES", (8_u64 << 30).to_string())];
+        let server = Server::image_service(&[settings.as_slice(), &limits].concat())?;
+        let ours = Measured { server, backend: Some(&backend) };
         // Also warms the service up.
-        let images: Vec<_> = images::all()?.into_iter().filter(|image| form(&mut connection, image).unwrap_or(false)).collect();
-        println!("\nours, {}: {} images in each of {rounds} rounds", backend.name(), images.len());
-        let mut cpu = [Duration::ZERO; METHODS.len()];
-        for _ in 0..rounds {
-            for ((_, upload), cpu) in METHODS.iter().zip(&mut cpu) {
-                let before = server.cpu()? + backend.database_cpu()?;
-                for image in &images {
-                    if !upload(&mut connection, image)? {
-                        return Err(format!("{} was refused", image.name).into());
-                    }
-                }
-                *cpu += (server.cpu()? + backend.database_cpu()?).saturating_sub(before);
+        let mut images = Vec::new();
+        for image in images::all()? {
+            if form(&mut ours.connect()?, &image)? {
+                images.push(image);
+            } else {
+                println!("skipping {}: the service does not accept it", image.name);
             }
         }
-        for ((name, _), spent) in METHODS.iter().zip(cpu) {
-            let per_upload = spent.as_secs_f64() * 1000.0 / (rounds * images.len()) as f64;
-            println!("{name:24} {per_upload:>8.2} ms  {:>6.3} of the form", spent.as_secs_f64() / cpu[0].as_secs_f64());
+        println!("\n{}: {} images in each of {rounds} rounds", backend.name(), images.len());
+        compare_methods(&ours, &images, rounds)?;
+        let peer = match (&peer_folder, &backend) {
+            (Some(folder), Backend::Postgres(_)) => Some(Measured { server: tus_server(folder, settings)?, backend: None }),
+            _ => None,
+        };
+        compare_receiving(&ours, peer.as_ref(), &images, rounds)?;
+    }
+    Ok(())
+}
+
+/// A server, and the back end whose database it uses.
+pub struct Measured<'a> {
+    server: Server,
+    backend: Option<&'a Backend>,
+}
+
+impl Measured<'_> {
+    pub fn connect(&self) -> Result<Connection> {
+        Connection::open(self.server.address)
+    }
+
+    fn cpu(&self) -> Result<Duration> {
+        Ok(self.server.cpu()? + self.backend.map_or(Ok(Duration::ZERO), Backend::database_cpu)?)
+    }
+
+    /// Also returns the CPU time that the server and the database take for `work`.
+    pub fn measure<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T>) -> Result<(T, Duration)> {
+        // A new connection, because a server may have closed one that was idle for some seconds.
+        let mut connection = self.connect()?;
+        let before = self.cpu()?;
+        let result = work(&mut connection)?;
+        Ok((result, self.cpu()?.saturating_sub(before)))
+    }
+}
+
+fn compare_methods(ours: &Measured<'_>, images: &[ImageFile], rounds: usize) -> Result<()> {
+    let [mut by_form, mut by_tus, mut created_with_it, mut direct, mut put] = [Duration::ZERO; 5];
+    let upload_all = |upload: Upload| ours.measure(|connection| each(images, |image| upload(connection, image)));
+    for _ in 0..rounds {
+        by_form += upload_all(form)?.1;
+        by_tus += upload_all(one_piece)?.1;
+        created_with_it += upload_all(create_with_it)?.1;
+        let (opened, opening) =
+            ours.measure(|connection| images.iter().map(|image| open_direct(connection, image)).collect::<Result<Vec<_>>>())?;
+        put += ours.measure(|_| send_to_storage(&opened, images))?.1;
+        let completing = |connection: &mut Connection| opened.iter().try_for_each(|upload| complete_direct(connection, upload));
+        direct += opening + ours.measure(completing)?.1;
+    }
+    let uploads = rounds * images.len();
+    print("form", by_form, uploads, by_form, "form");
+    print("tus, one piece", by_tus, uploads, by_form, "form");
+    print("tus, created with the piece", created_with_it, uploads, by_form, "form");
+    print("direct, create and complete", direct, uploads, by_form, "form");
+    print("direct, with the PUT", direct + put, uploads, by_form, "form");
+    Ok(())
+}
+
+/// Milliseconds per upload.
+pub fn milliseconds(spent: Duration, count: usize) -> f64 {
+    spent.as_secs_f64() * 1000.0 / count as f64
+}
+
+pub fn print(name: &str, spent: Duration, count: usize, reference: Duration, reference_name: &str) {
+    let ratio = spent.as_secs_f64() / reference.as_secs_f64();
+    println!("{name:30} {:>8.2} ms  {ratio:>6.3} of the {reference_name}", milliseconds(spent, count));
+}
+
+/// Uploads each image, and fails if one is refused.
+fn each(images: &[ImageFile], mut upload: impl FnMut(&ImageFile) -> Result<bool>) -> Result<()> {
+    for image in images {
+        if !upload(image)? {
+            return Err(format!("{} was refused", image.name).into());
         }
     }
     Ok(())
@@ -52,43 +125,63 @@ fn form(connection: &mut Connection, image: &ImageFile) -> Result<bool> {
     Ok(connection.send(&post_image(&image.name, &image.bytes))?.status == 200)
 }
 
-/// `user_id bench`, in base64.
-const METADATA: &str = "user_id YmVuY2g=";
-
-fn tus(connection: &mut Connection, image: &ImageFile) -> Result<bool> {
-    let length = image.bytes.len();
-    let head = format!(
-        "POST /uploads/tus HTTP/1.1\r\nhost: localhost\r\ntus-resumable: 1.0.0\r\nupload-length: {length}\r\n\
-         upload-metadata: {METADATA}\r\ncontent-length: 0\r\n\r\n"
-    );
-    let created = connection.send(head.as_bytes())?;
-    let location = created.location.ok_or("no location")?;
-    let path = &location[location.find("/uploads/").ok_or("no upload")?..];
-    let head = format!(
-        "PATCH {path} HTTP/1.1\r\nhost: localhost\r\ntus-resumable: 1.0.0\r\nupload-offset: 0\r\n\
-         content-type: application/offset+octet-stream\r\ncontent-length: {length}\r\n\r\n"
-    );
-    Ok(connection.send(&[head.as_bytes(), &image.bytes].concat())?.status == 200)
+fn one_piece(connection: &mut Connection, image: &ImageFile) -> Result<bool> {
+    let upload = tus::create(connection, OURS, &image.name, image.bytes.len(), None)?.location;
+    Ok(tus::append(connection, &upload.ok_or("no location")?, &image.bytes)?.status == 200)
 }
 
-fn tus_created_with_it(connection: &mut Connection, image: &ImageFile) -> Result<bool> {
-    let length = image.bytes.len();
-    let head = format!(
-        "POST /uploads/tus HTTP/1.1\r\nhost: localhost\r\ntus-resumable: 1.0.0\r\nupload-length: {length}\r\n\
-         upload-metadata: {METADATA}\r\ncontent-type: application/offset+octet-stream\r\ncontent-length: {length}\r\n\r\n"
-    );
-    Ok(connection.send(&[head.as_bytes(), &image.bytes].concat())?.status == 201)
+fn create_with_it(connection: &mut Connection, image: &ImageFile) -> Result<bool> {
+    let response = tus::create(connection, OURS, &image.name, image.bytes.len(), Some(&image.bytes))?;
+    Ok(response.status == 201 && !response.body.is_empty())
 }
 
-fn direct(connection: &mut Connection, image: &ImageFile) -> Result<bool> {
-    let length = image.bytes.len();
-    let body = format!(r#"{{"file_size": {length}, "content_type": "image/jpeg", "user_id": "bench"}}"#);
-    let created: Value = serde_json::from_slice(&connection.send(&post_json("/uploads", &body))?.body)?;
-    let (id, url) = (created["id"].as_str().ok_or("no id")?, created["put"]["url"].as_str().ok_or("no URL")?);
-    let (host, path) = url.trim_start_matches("http://").split_once('/').ok_or("no path")?;
-    let address: SocketAddr = host.parse()?;
-    let head = format!("PUT /{path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: image/jpeg\r\ncontent-length: {length}\r\n\r\n");
-    let sent = Connection::open(address)?.send(&[head.as_bytes(), &image.bytes].concat())?;
-    let completion = format!("POST /uploads/{id}/complete HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n");
-    Ok(sent.status == 200 && connection.send(completion.as_bytes())?.status == 200)
+/// An open direct upload.
+struct Direct {
+    id: String,
+    put_url: String,
+}
+
+/// The same type for all images: the service looks at the contents.
+const CONTENT_TYPE: &str = "image/jpeg";
+
+fn open_direct(connection: &mut Connection, image: &ImageFile) -> Result<Direct> {
+    let body = serde_json::json!({
+        "file_name": image.name,
+        "file_size": image.bytes.len(),
+        "content_type": CONTENT_TYPE,
+        "user_id": "bench",
+        "title": "An image for the benchmark",
+        "tags": "sea,sun",
+    });
+    let created: Value = serde_json::from_slice(&connection.send(&post_json("/uploads", &body.to_string()))?.body)?;
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    Ok(Direct { id: text(&created["id"]).ok_or("no id")?, put_url: text(&created["put"]["url"]).ok_or("no URL")? })
+}
+
+fn send_to_storage(uploads: &[Direct], images: &[ImageFile]) -> Result<()> {
+    let mut storage: Option<Connection> = None;
+    for (upload, image) in uploads.iter().zip(images) {
+        let (host, path) = upload.put_url.trim_start_matches("http://").split_once('/').ok_or("no path")?;
+        let mut connection = match storage.take() {
+            Some(connection) => connection,
+            None => Connection::open(host.parse()?)?,
+        };
+        let length = image.bytes.len();
+        let head =
+            format!("PUT /{path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: {CONTENT_TYPE}\r\ncontent-length: {length}\r\n\r\n");
+        let status = connection.send(&[head.as_bytes(), &image.bytes].concat())?.status;
+        if status != 200 {
+            return Err(format!("the storage responded with {status} to {}", image.name).into());
+        }
+        storage = Some(connection);
+    }
+    Ok(())
+}
+
+fn complete_direct(connection: &mut Connection, upload: &Direct) -> Result<()> {
+    let head = format!("POST /uploads/{}/complete HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n", upload.id);
+    match connection.send(head.as_bytes())?.status {
+        200 => Ok(()),
+        status => Err(format!("the completion of a direct upload was refused with {status}").into()),
+    }
 }
