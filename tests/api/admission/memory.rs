@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use mozjpeg::{ColorSpace, Compress};
 
-use crate::harness::assert_error;
 use crate::harness::client::{Client, HANG_TIMEOUT, Upload};
-use crate::harness::pictures::Random;
+use crate::harness::pictures::{Random, jpeg, padded};
 use crate::harness::process::{Home, Process};
+use crate::harness::raw_connection::Raw;
+use crate::harness::{Form, assert_error};
 
 const MIB: u64 = 1 << 20;
 
@@ -69,6 +70,69 @@ async fn two_hundred_concurrent_16_megapixel_uploads_stay_within_the_budgets_and
     assert_eq!(client.list().await.len(), stored);
     let bound = UPLOAD_BUDGET + DECODE_BUDGET + OUTSIDE_BUDGETS;
     assert!(peak < bound, "{} MiB, which exceeds {} MiB", peak / MIB, bound / MIB);
+    process.stop().await;
+}
+
+/// A slow upload in pieces: its path, and the connection on which its first piece arrives.
+async fn begin_slow_piece(process: &Process, number: usize, file_length: usize, piece: &[u8]) -> (String, Raw) {
+    // A user has at most 20 open uploads.
+    let user = format!("X-User-Id: user{}\r\n", number / 8);
+    let is_form = number.is_multiple_of(2);
+    let creation = if is_form {
+        format!("POST /images HTTP/1.1\r\n{user}Upload-Complete: ?0\r\nContent-Type: {}\r\n", Form::content_type())
+    } else {
+        format!("POST /uploads/tus HTTP/1.1\r\n{user}Tus-Resumable: 1.0.0\r\n")
+    };
+    let mut connection = Raw::open(process).await;
+    connection.send(format!("{creation}Host: localhost\r\nUpload-Length: {file_length}\r\nContent-Length: 0\r\n\r\n")).await;
+    let created = connection.read_answer().await;
+    assert!(created.head.starts_with("HTTP/1.1 201 "), "{created:?}");
+    let location = created.head.lines().find_map(|line| line.strip_prefix("location: ")).expect("a location");
+    let path = location[location.find("/uploads/").expect("an upload")..].to_owned();
+    let headers = if is_form {
+        "Upload-Complete: ?0\r\nContent-Type: application/partial-upload\r\n"
+    } else {
+        "Tus-Resumable: 1.0.0\r\nContent-Type: application/offset+octet-stream\r\n"
+    };
+    let head = format!(
+        "PATCH {path} HTTP/1.1\r\nHost: localhost\r\n{user}{headers}Upload-Offset: 0\r\nContent-Length: {file_length}\r\n\r\n"
+    );
+    connection.send([head.as_bytes(), piece].concat()).await;
+    (path, connection)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixty_four_slow_uploads_stay_within_the_budget_and_can_be_continued() {
+    const UPLOADS: usize = 64;
+    const BUDGET: u64 = 32 * MIB;
+    let home = Home::new().await;
+    let process = Process::start(&home, &[("UPLOAD_MEMORY_BUDGET", "32MiB"), ("UPLOAD_DISK_BUDGET", "1GiB")]).await;
+    let file = padded(jpeg(640, 480, 1), 4 << 20);
+    let sent = 3 << 20;
+    let begun = (0..UPLOADS).map(|number| begin_slow_piece(&process, number, file.len(), &file[..sent]));
+    let mut slow = futures::future::join_all(begun).await;
+    for position in sent..sent + 30 {
+        for (_, connection) in &mut slow {
+            connection.send(&file[position..=position]).await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // They do not delay others.
+    let client = Client::new(process.address);
+    assert_eq!(client.upload(&Upload::of("fast", &file)).await.status, 200);
+    let sent = sent + 30;
+    // A client asks for the offset while its connection hangs: what has arrived is stored.
+    let offsets = futures::future::join_all(slow.iter().enumerate().map(async |(number, (path, _))| {
+        let request = reqwest::Client::builder().no_proxy().timeout(HANG_TIMEOUT).build().expect("a client");
+        let request = request.head(format!("http://{}{path}", process.address)).header("Tus-Resumable", "1.0.0");
+        let answer = request.header("X-User-Id", format!("user{}", number / 8)).send().await.expect("an answer");
+        assert!(answer.status().is_success(), "{answer:?}");
+        answer.headers()["upload-offset"].to_str().expect("text").parse::<usize>().expect("an offset")
+    }));
+    assert_eq!(offsets.await, [sent; UPLOADS]);
+    let peak = process.memory("VmHWM");
+    println!("memory {} MiB at its peak", peak / MIB);
+    assert!(peak < BUDGET + OUTSIDE_BUDGETS, "{} MiB", peak / MIB);
     process.stop().await;
 }
 

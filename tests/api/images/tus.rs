@@ -254,6 +254,22 @@ async fn small_pieces_are_merged() {
 }
 
 #[tokio::test]
+async fn a_file_can_arrive_in_pieces_of_every_size() {
+    let app = TestApp::start().await;
+    let file = crate::harness::pictures::padded(jpeg(640, 480, 1), 10 << 20);
+    let path = open(&app, file.len()).await;
+    let mut sent = 0;
+    for size in std::iter::repeat_n(1, 100).chain(std::iter::repeat_n(1 << 10, 200)).chain([5 << 20]) {
+        assert_eq!(patch(&app, &path, sent, &file[sent..sent + size]).await.status, 204);
+        sent += size;
+    }
+    assert_eq!(app.storage().keys().await.len(), 2);
+    let image = patch(&app, &path, sent, &file[sent..]).await.image();
+    assert!(original(&app, &image).await == file, "the stored file differs");
+    app.assert_sound().await;
+}
+
+#[tokio::test]
 async fn large_pieces_are_not_merged() {
     let app = TestApp::start().await;
     let file = crate::harness::pictures::padded(jpeg(640, 480, 1), 1 << 20);
