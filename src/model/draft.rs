@@ -7,9 +7,7 @@ use chrono::{DateTime, Utc};
 use super::caller::UserId;
 use super::id::ImageId;
 pub use super::id::UploadId;
-use super::image::Visibility;
-use super::tag::Tag;
-use super::text::{Description, Title};
+use super::upload_properties::UploadProperties;
 
 /// An upload in several requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +25,9 @@ pub struct Draft {
     pub content_type: String,
     /// The announced SHA-256 of what is sent.
     pub sha256: Option<[u8; 32]>,
-    pub properties: Properties,
+    pub properties: UploadProperties,
+    /// The header `Upload-Metadata` of the tus protocol, which the client can read back.
+    pub tus_metadata: Option<String>,
     pub expires_at: DateTime<Utc>,
 }
 
@@ -85,18 +85,4 @@ pub enum DraftState {
 pub enum DraftFailure {
     InvalidFile { reason: String },
     UnsupportedFormat { found: Option<Cow<'static, str>> },
-}
-
-/// The properties of the future image.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Properties {
-    pub title: Option<Title>,
-    pub description: Option<Description>,
-    pub tags: Vec<Tag>,
-    pub visibility: Visibility,
-    pub keep_location: bool,
-    /// As the client sent it.
-    pub file_name: Option<String>,
-    /// The header `Upload-Metadata` of the tus protocol, which the client can read back.
-    pub tus_metadata: Option<String>,
 }

@@ -30,4 +30,5 @@ pub mod resize;
 pub mod tag;
 pub mod text;
 pub mod thumbnail;
+pub mod upload_properties;
 pub mod user_id;

@@ -13,9 +13,8 @@ use super::live::is_live;
 use super::upload_request::{AdoptedObject, Origin, Upload, UploadMethod, Uploaded};
 use crate::model::caller::{Caller, UserId};
 use crate::model::id::ImageId;
-use crate::model::image::{Image, Visibility};
-use crate::model::tag::Tag;
-use crate::model::text::{Description, Title};
+use crate::model::image::Image;
+use crate::model::upload_properties::UploadProperties;
 use crate::objects::source_object::SourceObject;
 use crate::objects::{self, layout};
 use crate::service::Service;
@@ -30,12 +29,8 @@ use crate::store::{self, Tx};
 pub struct Adoption {
     pub object: ObjectAddress,
     pub user_id: UserId,
-    pub title: Option<Title>,
-    pub description: Option<Description>,
-    pub tags: Vec<Tag>,
-    pub visibility: Visibility,
-    /// As for an upload.
-    pub keep_location: bool,
+    /// Without a file name, which is the end of the key.
+    pub properties: UploadProperties,
     pub idempotency_key: Option<IdempotencyKey>,
 }
 
@@ -180,11 +175,11 @@ impl Service {
 
 impl Adoption {
     fn into_upload(self, bytes: Bytes, fingerprint: Option<Vec<u8>>, replaced: Option<ImageId>) -> Upload {
-        let Self { object, user_id, title, description, tags, visibility, keep_location, idempotency_key } = self;
+        let Self { object, user_id, properties, idempotency_key } = self;
         let file_name = object.key.rsplit('/').next().map(str::to_owned);
         let origin = AdoptedObject { address: object, fingerprint, replaced, idempotency_key };
         let origin = Origin::Object(Box::new(origin));
-        Upload { user_id, title, description, tags, visibility, keep_location, file_name, bytes, origin }
+        Upload { user_id, properties: UploadProperties { file_name, ..properties }, bytes, origin }
     }
 }
 

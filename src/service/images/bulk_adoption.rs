@@ -14,6 +14,7 @@ use crate::model::caller::UserId;
 use crate::model::id::ImageId;
 use crate::model::image::Visibility;
 use crate::model::tag::Tag;
+use crate::model::upload_properties::UploadProperties;
 use crate::objects::{self, ListedObject};
 use crate::service::Service;
 use crate::service::admission::fair_queue::{Class, Turn, TurnKey};
@@ -159,11 +160,11 @@ impl Service {
         let one = Adoption {
             object: address,
             user_id: adoption.user_id.clone(),
-            title: None,
-            description: None,
-            tags: adoption.tags.clone(),
-            visibility: adoption.visibility,
-            keep_location: false,
+            properties: UploadProperties {
+                tags: adoption.tags.clone(),
+                visibility: adoption.visibility,
+                ..UploadProperties::default()
+            },
             idempotency_key: None,
         };
         if adoption.dry_run {

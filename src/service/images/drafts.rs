@@ -9,10 +9,11 @@ use chrono::{DateTime, Utc};
 use super::idempotency_key::IdempotencyKey;
 use super::upload_request::{DraftOrigin, Origin, Upload, UploadMethod, Uploaded};
 use crate::model::caller::{Caller, UserId};
-use crate::model::draft::{Draft, DraftFailure, DraftMethod, DraftState, Properties, UploadId};
+use crate::model::draft::{Draft, DraftFailure, DraftMethod, DraftState, UploadId};
 use crate::model::id::ImageId;
 use crate::model::page::PageToken;
 use crate::model::plural::counted;
+use crate::model::upload_properties::UploadProperties;
 use crate::objects::layout;
 use crate::service::Service;
 use crate::service::admission::Admitted;
@@ -48,7 +49,8 @@ pub struct NewDraft {
     pub is_length_known: bool,
     pub content_type: String,
     pub sha256: Option<[u8; 32]>,
-    pub properties: Properties,
+    pub properties: UploadProperties,
+    pub tus_metadata: Option<String>,
 }
 
 impl Service {
@@ -60,13 +62,25 @@ impl Service {
         objects: &[&str],
         expires_at: DateTime<Utc>,
     ) -> Result<Draft, Error> {
-        let NewDraft { user_id, length, is_length_known, content_type, sha256, properties } = new;
+        let NewDraft { user_id, length, is_length_known, content_type, sha256, properties, tus_metadata } = new;
         let id = UploadId::new(&*self.clock);
         let expires_at = truncate_to_micros(expires_at);
         let state = DraftState::Open;
         let received = 0;
-        let draft =
-            Draft { id, user_id, method, state, length, is_length_known, received, content_type, sha256, properties, expires_at };
+        let draft = Draft {
+            id,
+            user_id,
+            method,
+            state,
+            length,
+            is_length_known,
+            received,
+            content_type,
+            sha256,
+            properties,
+            tus_metadata,
+            expires_at,
+        };
         let limits = &self.limits.drafts;
         let too_many = |limit, setting| Err(Error::TooManyOpenUploads { limit, setting });
         // Frees the trash, and refuses what would be refused below.
@@ -165,9 +179,8 @@ impl Service {
         draft: &Draft,
         bytes: Bytes,
     ) -> Result<Uploaded, Error> {
-        let Properties { title, description, tags, visibility, keep_location, file_name, .. } = draft.properties.clone();
-        let (user_id, origin) = (draft.user_id.clone(), Origin::Form(None));
-        let upload = Upload { user_id, title, description, tags, visibility, keep_location, file_name, bytes, origin };
+        let (user_id, properties) = (draft.user_id.clone(), draft.properties.clone());
+        let upload = Upload { user_id, properties, bytes, origin: Origin::Form(None) };
         self.store_draft_as(admitted, draft, upload).await
     }
 

@@ -257,19 +257,19 @@ async fn fingerprint(upload: &Upload) -> Result<Vec<u8>, Error> {
         let object = if let Origin::Object(object) = &upload.origin { Some(&object.address) } else { None };
         let mut parts = vec![
             if object.is_some() { b"\0object" } else { &*upload.bytes },
-            upload.file_name.as_deref().unwrap_or_default().as_bytes(),
-            upload.title.as_ref().map_or("", Title::as_str).as_bytes(),
-            upload.description.as_ref().map_or("", Description::as_str).as_bytes(),
+            upload.properties.file_name.as_deref().unwrap_or_default().as_bytes(),
+            upload.properties.title.as_ref().map_or("", Title::as_str).as_bytes(),
+            upload.properties.description.as_ref().map_or("", Description::as_str).as_bytes(),
         ];
         // Defaults add nothing, so that keys from versions without these options still match.
-        if upload.visibility == Visibility::Private {
+        if upload.properties.visibility == Visibility::Private {
             parts.push(b"\0private");
         }
-        if upload.keep_location {
+        if upload.properties.keep_location {
             parts.push(b"\0keep_location");
         }
         parts.extend(object.iter().flat_map(|object| [object.bucket.as_bytes(), object.key.as_bytes()]));
-        parts.extend(upload.tags.iter().map(|tag| tag.as_str().as_bytes()));
+        parts.extend(upload.properties.tags.iter().map(|tag| tag.as_str().as_bytes()));
         fingerprint_of(&parts)
     };
     tokio::task::spawn_blocking(hash).await.map_err(Error::internal)

@@ -39,7 +39,7 @@ impl Service {
         let (shrunk, slot) = threads::run(turn.class.priority(), shrinking).await?;
         let imaging::Shrunk { file, dropped_credentials } = shrunk?;
         let file = Bytes::from(file);
-        self.observe_stage(upload.visibility, "shrink", started.elapsed());
+        self.observe_stage(upload.properties.visibility, "shrink", started.elapsed());
         let length = file.len() as u64;
         // The minimum file size does not apply to the result.
         if length > self.limits.max_file_bytes {

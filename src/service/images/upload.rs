@@ -52,7 +52,7 @@ impl Service {
         admitted: Admitted,
         upload: Upload,
     ) -> Result<Uploaded, Error> {
-        self.tally_stage(upload.visibility, "admission", admitted.waited);
+        self.tally_stage(upload.properties.visibility, "admission", admitted.waited);
         let (service, method) = (Arc::clone(self), upload.method());
         let (answer, answered) = oneshot::channel();
         let task = self.tasks.spawn(async move {
@@ -211,9 +211,9 @@ impl Service {
     async fn decode(&self, upload: &Upload, turn: &Turn, header: Header) -> Result<Processed, Error> {
         let (started, bytes) = (Instant::now(), upload.bytes.clone());
         let slot = self.admission.reserve_decode(turn, header.weight_bytes).await?;
-        self.observe_stage(upload.visibility, "decode_wait", started.elapsed());
+        self.observe_stage(upload.properties.visibility, "decode_wait", started.elapsed());
         let mut limits = self.limits.imaging.clone();
-        limits.keep_location |= upload.keep_location && self.limits.allow_keep_location;
+        limits.keep_location |= upload.properties.keep_location && self.limits.allow_keep_location;
         let decoding = move || {
             let processed = imaging::process(&bytes, &header, &limits);
             drop(slot);
@@ -221,7 +221,7 @@ impl Service {
         };
         let processed = threads::run(turn.class.priority(), decoding).await??;
         for (stage, duration) in &processed.stages {
-            self.observe_stage(upload.visibility, stage, *duration);
+            self.observe_stage(upload.properties.visibility, stage, *duration);
         }
         Ok(processed)
     }
@@ -312,13 +312,13 @@ fn describe(upload: &Upload, id: ImageId, header: &Header, processed: &Processed
         id,
         updated_at: id.created_at(),
         user_id: upload.user_id.clone(),
-        visibility: upload.visibility,
+        visibility: upload.properties.visibility,
         features: None,
-        title: upload.title.clone(),
-        description: upload.description.clone(),
-        tags: upload.tags.clone(),
+        title: upload.properties.title.clone(),
+        description: upload.properties.description.clone(),
+        tags: upload.properties.tags.clone(),
         file_name: FileName::clean(
-            upload.file_name.as_deref().filter(|name| *name != NAME_OF_BLOBS).unwrap_or_default(),
+            upload.properties.file_name.as_deref().filter(|name| *name != NAME_OF_BLOBS).unwrap_or_default(),
             &fallback,
         ),
         file_size: upload.bytes.len() as u64,

@@ -8,23 +8,15 @@ use super::presigned_urls::Links;
 use crate::model::caller::UserId;
 use crate::model::draft::{DraftMethod, UploadId};
 use crate::model::id::ImageId;
-use crate::model::image::{Image, Visibility};
-use crate::model::tag::Tag;
-use crate::model::text::{Description, Title};
+use crate::model::image::Image;
+use crate::model::upload_properties::UploadProperties;
 use crate::store::jobs::import_queue;
 
 /// A file as it was received, with the texts that describe it.
 #[derive(Debug, Clone)]
 pub struct Upload {
     pub user_id: UserId,
-    pub title: Option<Title>,
-    pub description: Option<Description>,
-    pub tags: Vec<Tag>,
-    pub visibility: Visibility,
-    /// Keeps location metadata. The caller must have checked [`crate::service::Service::may_keep_location`].
-    pub keep_location: bool,
-    /// As the client sent it; the upload sanitizes it.
-    pub file_name: Option<String>,
+    pub properties: UploadProperties,
     pub bytes: Bytes,
     pub origin: Origin,
 }

@@ -10,6 +10,7 @@ use super::import_queue::ClaimedItem;
 use super::imports::NO_IMPORTS;
 use crate::fetch;
 use crate::model::caller::{AuthMethod, Caller, User};
+use crate::model::upload_properties::UploadProperties;
 use crate::service::Service;
 use crate::service::admission::Admitted;
 use crate::service::admission::fair_queue::{Class, Turn, TurnKey};
@@ -76,12 +77,14 @@ impl Service {
         self.metrics.count_fetch("fetched");
         let upload = Upload {
             user_id: item.user_id.clone(),
-            title: None,
-            description: None,
-            tags: item.tags.clone(),
-            visibility: item.visibility,
-            keep_location: item.keep_location,
-            file_name: Some(file_name),
+            properties: UploadProperties {
+                title: None,
+                description: None,
+                tags: item.tags.clone(),
+                visibility: item.visibility,
+                keep_location: item.keep_location,
+                file_name: Some(file_name),
+            },
             bytes,
             origin: Origin::Import(claimed.claim),
         };

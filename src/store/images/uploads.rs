@@ -9,11 +9,12 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::model::caller::UserId;
-use crate::model::draft::{Draft, DraftFailure, DraftMethod, DraftState, Properties, UploadId};
+use crate::model::draft::{Draft, DraftFailure, DraftMethod, DraftState, UploadId};
 use crate::model::id::ImageId;
 use crate::model::image::Visibility;
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
+use crate::model::upload_properties::UploadProperties;
 use crate::store::database::db::{Run, Sql, Tx};
 use crate::store::database::error::Error;
 use crate::store::database::row::row;
@@ -74,7 +75,7 @@ pub async fn insert(tx: &mut Tx, draft: &Draft) -> Result<(), Error> {
     );
     let sql = sql.bind(draft.id.uuid()).bind(draft.user_id.as_str()).bind(draft.method.name());
     let sql = sql.bind(i64::try_from(draft.length).unwrap_or(i64::MAX)).bind(draft.is_length_known);
-    let sql = sql.bind(draft.content_type.as_str()).bind(draft.sha256.map(hex::encode)).bind(to_json(&draft.properties));
+    let sql = sql.bind(draft.content_type.as_str()).bind(draft.sha256.map(hex::encode)).bind(to_json(draft));
     tx.execute(sql.bind(draft.expires_at)).await.map(drop)
 }
 
@@ -264,8 +265,8 @@ pub async fn announce_removal(tx: &mut Tx, id: UploadId, name: &str, now: DateTi
 
 const INVALID_FILE: &str = "invalid_file";
 
-fn to_json(properties: &Properties) -> Value {
-    let Properties { title, description, tags, visibility, keep_location, file_name, tus_metadata } = properties;
+fn to_json(draft: &Draft) -> Value {
+    let UploadProperties { title, description, tags, visibility, keep_location, file_name } = &draft.properties;
     json!({
         "title": title.as_ref().map(Title::as_str),
         "description": description.as_ref().map(Description::as_str),
@@ -273,14 +274,14 @@ fn to_json(properties: &Properties) -> Value {
         "visibility": visibility.name(),
         "keep_location": keep_location,
         "file_name": file_name,
-        "tus_metadata": tus_metadata,
+        "tus_metadata": draft.tus_metadata,
     })
 }
 
-fn properties_from(json: &Value) -> Properties {
+fn properties_from(json: &Value) -> UploadProperties {
     let text = |name: &str| json[name].as_str().map(str::to_owned);
     let tags = json["tags"].as_array().map(Vec::as_slice).unwrap_or_default();
-    Properties {
+    UploadProperties {
         title: text("title").map(Title::from_stored),
         description: text("description").map(Description::from_stored),
         tags: tags.iter().filter_map(|tag| Some(Tag::from_stored(tag.as_str()?.to_owned()))).collect(),
@@ -289,7 +290,6 @@ fn properties_from(json: &Value) -> Properties {
             .map_or(Visibility::Private, |name| Visibility::parse(&name).unwrap_or(Visibility::Private)),
         keep_location: json["keep_location"].as_bool().unwrap_or_default(),
         file_name: text("file_name"),
-        tus_metadata: text("tus_metadata"),
     }
 }
 
@@ -343,6 +343,7 @@ impl TryFrom<Row> for Draft {
             content_type: row.content_type,
             sha256: row.sha256.and_then(|text| hex::decode(text).ok()?.try_into().ok()),
             properties: properties_from(&row.properties),
+            tus_metadata: row.properties["tus_metadata"].as_str().map(str::to_owned),
             expires_at: row.expires_at,
         })
     }

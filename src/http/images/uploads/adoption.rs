@@ -15,6 +15,7 @@ use crate::model::caller::UserId;
 use crate::model::image::Visibility;
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
+use crate::model::upload_properties::UploadProperties;
 use crate::service::error::Error;
 use crate::service::images::adoption::Adoption;
 use crate::service::images::adoption_sources::ObjectAddress;
@@ -71,11 +72,14 @@ fn read(app: &AppState, identity: &Identity, headers: &HeaderMap, mut fields: Js
     Ok(Adoption {
         object: ObjectAddress { bucket, key: body.s3_key },
         user_id: required(body.user_id.or(default_user))?,
-        title: body.title,
-        description: body.description,
-        tags: body.tags,
-        visibility: body.visibility.unwrap_or_default(),
-        keep_location: keep_location.unwrap_or_default(),
+        properties: UploadProperties {
+            title: body.title,
+            description: body.description,
+            tags: body.tags,
+            visibility: body.visibility.unwrap_or_default(),
+            keep_location: keep_location.unwrap_or_default(),
+            file_name: None,
+        },
         idempotency_key,
     })
 }

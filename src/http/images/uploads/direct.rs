@@ -25,11 +25,12 @@ use crate::http::request::json_fields::{JsonFields, boolean, integer, or_null, r
 use crate::http::request::paging::{PageQuery, PageRequest};
 use crate::http::request::parameters::{FromPath, NoQuery, PathParam};
 use crate::model::caller::UserId;
-use crate::model::draft::{Draft, DraftFailure, DraftState, Properties, UploadId};
+use crate::model::draft::{Draft, DraftFailure, DraftState, UploadId};
 use crate::model::format::Format;
 use crate::model::image::Visibility;
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
+use crate::model::upload_properties::UploadProperties;
 use crate::service::error::Error;
 use crate::service::images::direct_uploads::DirectRequests;
 use crate::service::images::drafts::NewDraft;
@@ -273,15 +274,15 @@ fn read_new(app: &AppState, identity: &Identity, mut fields: JsonFields) -> Resu
         is_length_known: true,
         content_type: body.content_type,
         sha256: body.sha256,
-        properties: Properties {
+        properties: UploadProperties {
             title: body.title,
             description: body.description,
             tags: body.tags,
             visibility: body.visibility.unwrap_or_default(),
             keep_location: body.keep_location.unwrap_or_default(),
             file_name: body.file_name,
-            tus_metadata: None,
         },
+        tus_metadata: None,
     })
 }
 

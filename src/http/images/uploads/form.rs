@@ -19,6 +19,7 @@ use crate::model::caller::UserId;
 use crate::model::image::Visibility;
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
+use crate::model::upload_properties::UploadProperties;
 use crate::service::admission::body_buffer::{ArrivingFile, Receiver};
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
@@ -229,12 +230,14 @@ impl FormParts {
         };
         let upload = Upload {
             user_id: required(form.user_id.or(default_user))?,
-            title: form.title,
-            description: form.description,
-            tags: form.tags,
-            visibility: form.visibility,
-            keep_location: keep_location.unwrap_or_default(),
-            file_name: name,
+            properties: UploadProperties {
+                title: form.title,
+                description: form.description,
+                tags: form.tags,
+                visibility: form.visibility,
+                keep_location: keep_location.unwrap_or_default(),
+                file_name: name,
+            },
             bytes: Bytes::new(),
             origin: Origin::Form(idempotency_key),
         };

@@ -10,17 +10,19 @@ use crate::http::AppState;
 use crate::http::request::extractors::Identity;
 use crate::http::request::fields::{FieldErrors, boolean, header as one_header};
 use crate::model::caller::UserId;
-use crate::model::draft::Properties;
 use crate::model::image::Visibility;
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
+use crate::model::upload_properties::UploadProperties;
 
 /// What the metadata says about the image.
 #[derive(Debug)]
 pub struct Metadata {
     pub user_id: UserId,
     pub content_type: String,
-    pub properties: Properties,
+    pub properties: UploadProperties,
+    /// The whole header, if it is not empty.
+    pub text: Option<String>,
 }
 
 /// The names that have an effect.
@@ -38,7 +40,8 @@ impl Metadata {
     pub fn read(app: &AppState, identity: &Identity, headers: &HeaderMap, errors: &mut FieldErrors) -> Option<Self> {
         let header = one_header(headers, NAME, errors);
         let parsed = errors.check(NAME, header.map_or_else(|| Ok((String::new(), BTreeMap::new())), parse))?;
-        let (tus_metadata, mut values) = parsed;
+        let (text, mut values) = parsed;
+        let text = Some(text).filter(|text| !text.is_empty());
         let mut texts = BTreeMap::new();
         for name in KNOWN {
             let Some(value) = values.remove(name).filter(|value| !value.is_empty()) else { continue };
@@ -61,18 +64,17 @@ impl Metadata {
         let keep_location = take(&["keep_location"]);
         let keep_location = keep_location.and_then(|keep| errors.check("keep_location", boolean(&keep)));
         let keep_location = keep_location.and_then(|keep| errors.check("keep_location", app.service.may_keep_location(keep)));
-        let properties = Properties {
+        let properties = UploadProperties {
             title,
             description,
             tags: tags.unwrap_or_default(),
             visibility: visibility.unwrap_or_default(),
             keep_location: keep_location.unwrap_or_default(),
             file_name: file_name.map(|name| name.replace('\0', "")),
-            tus_metadata: Some(tus_metadata).filter(|text| !text.is_empty()),
         };
         let is_type = |text: &String| text.len() <= MAX_CONTENT_TYPE_CHARS && text.bytes().all(|byte| byte.is_ascii_graphic());
         let content_type = content_type.filter(is_type).unwrap_or_else(|| DEFAULT_CONTENT_TYPE.to_owned());
-        Some(Self { user_id: user_id?, content_type, properties })
+        Some(Self { user_id: user_id?, content_type, properties, text })
     }
 }
 

@@ -30,9 +30,9 @@ use crate::http::request::fields::FieldErrors;
 use crate::http::request::multipart::Multipart;
 use crate::http::request::parameters::PathParam;
 use crate::http::server::interim::InterimResponses;
-use crate::model::draft::{Draft, DraftMethod, DraftState, Properties, UploadId};
+use crate::model::draft::{Draft, DraftMethod, DraftState, UploadId};
 use crate::model::header_parameters::HeaderParameters;
-use crate::model::image::Visibility;
+use crate::model::upload_properties::UploadProperties;
 use crate::service::error::Error;
 use crate::service::images::drafts::NewDraft;
 use crate::service::images::upload_request::UploadMethod;
@@ -121,15 +121,8 @@ fn read_new(app: &AppState, identity: &Identity, headers: &HeaderMap, length: Op
         is_length_known: length.is_some(),
         content_type: format!("multipart/form-data; boundary=\"{}\"", boundary.replace('\\', "\\\\").replace('"', "\\\"")),
         sha256: digest(headers, "repr-digest"),
-        properties: Properties {
-            title: None,
-            description: None,
-            tags: Vec::new(),
-            visibility: Visibility::default(),
-            keep_location: false,
-            file_name: None,
-            tus_metadata: None,
-        },
+        properties: UploadProperties::default(),
+        tus_metadata: None,
     })
 }
 

@@ -169,6 +169,7 @@ fn read_new(app: &AppState, identity: &Identity, headers: &HeaderMap) -> Result<
         content_type: metadata.content_type,
         sha256: None,
         properties: metadata.properties,
+        tus_metadata: metadata.text,
     })
 }
 
@@ -191,7 +192,7 @@ async fn get_offset(
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     let mut response = headers.into_response();
-    if let Some(metadata) = draft.properties.tus_metadata.and_then(|metadata| HeaderValue::try_from(metadata).ok()) {
+    if let Some(metadata) = draft.tus_metadata.and_then(|metadata| HeaderValue::try_from(metadata).ok()) {
         response.headers_mut().insert(UPLOAD_METADATA, metadata);
     }
     Ok(response)
