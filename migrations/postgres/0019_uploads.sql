@@ -25,6 +25,7 @@ create table uploads (
     due_at timestamptz not null
 );
 create index uploads_by_user on uploads (user_id, id);
+create index uploads_counted on uploads (user_id) where counted;
 create index uploads_by_due on uploads (due_at);
 
 -- The objects below `incoming/<upload id>/` that may exist.

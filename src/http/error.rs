@@ -35,6 +35,8 @@ pub enum Failure {
     WrongMediaType { expected: &'static str },
     #[error("The request body must have no Content-Encoding. Compressed requests are not supported.")]
     EncodedBody,
+    #[error("The connection was interrupted before the end of the request body.")]
+    BodyInterrupted,
     #[error("An internal error occurred. details.request_id identifies it in the service's log.")]
     Panicked { message: String },
 }
@@ -121,6 +123,7 @@ impl Failure {
             Self::MethodNotAllowed => ErrorType::MethodNotAllowed,
             Self::WrongMediaType { .. } | Self::EncodedBody => ErrorType::UnsupportedMediaType,
             Self::TusVersion => ErrorType::PreconditionFailed,
+            Self::BodyInterrupted => ErrorType::BadRequest,
             Self::Panicked { .. } => ErrorType::InternalServerError,
             Self::Service(error) => match error {
                 Error::Malformed { .. } => ErrorType::BadRequest,
@@ -162,6 +165,7 @@ impl Failure {
             Self::TusVersion => "tus_version",
             Self::WrongMediaType { .. } => "wrong_media_type",
             Self::EncodedBody => "encoded_body",
+            Self::BodyInterrupted => "body_interrupted",
             Self::Panicked { .. } => "panicked",
         }
     }
@@ -223,6 +227,10 @@ impl ApiError {
 
     pub fn wrong_media_type(expected: &'static str) -> Self {
         Self(Arc::new(Failure::WrongMediaType { expected }))
+    }
+
+    pub fn body_interrupted() -> Self {
+        Self(Arc::new(Failure::BodyInterrupted))
     }
 
     pub fn encoded_body() -> Self {

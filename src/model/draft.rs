@@ -80,9 +80,10 @@ pub enum DraftState {
     Expired,
 }
 
-/// Why a file was refused.
+/// Why a file, or the form with it, was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DraftFailure {
     InvalidFile { reason: String },
+    InvalidForm { reason: String },
     UnsupportedFormat { found: Option<Cow<'static, str>> },
 }

@@ -192,7 +192,7 @@ impl Service {
         upload: Upload,
     ) -> Result<Uploaded, Error> {
         let key = IdempotencyKey::of_upload(draft.id);
-        let origin = Origin::Draft(DraftOrigin { id: draft.id, method: draft.method, key });
+        let origin = Origin::Draft(DraftOrigin { id: draft.id, method: draft.method, received: draft.received, key });
         let uploaded = self.store_upload(admitted, Upload { origin, ..upload }).await;
         match &uploaded {
             Ok(_) => self.remove_draft_objects_early(draft).await,
@@ -245,6 +245,15 @@ impl Service {
             Error::UnsupportedFormat { found } => DraftFailure::UnsupportedFormat { found: found.clone() },
             _ => return,
         };
+        self.record_failure(draft, failure).await;
+    }
+
+    /// Records that a form that was sent in pieces was refused before its file was looked at.
+    pub async fn fail_form(&self, draft: &Draft, reason: String) {
+        self.record_failure(draft, DraftFailure::InvalidForm { reason }).await;
+    }
+
+    async fn record_failure(&self, draft: &Draft, failure: DraftFailure) {
         let failed = async {
             // Another request may have read another file, and be about to store it.
             if self.lease_of_completion(draft).await?.is_some() {
@@ -284,6 +293,7 @@ impl From<DraftFailure> for Error {
             DraftFailure::InvalidFile { reason } => {
                 Self::InvalidFile { details: Fields::from([("file".to_owned(), reason.clone())]), reason }
             }
+            DraftFailure::InvalidForm { reason } => Self::Malformed { message: reason, details: Fields::new() },
             DraftFailure::UnsupportedFormat { found } => Self::UnsupportedFormat { found },
         }
     }

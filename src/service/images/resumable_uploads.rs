@@ -83,7 +83,7 @@ impl Service {
         self.begin_completion(draft).await?;
         // The last piece, and the file that it is copied into.
         let (last, admitted) = receiver.admit_with(memory_for_last(draft, offset, length), file).await?;
-        let bytes = if offset == 0 { last } else { self.assemble(draft, offset, &last).await? };
+        let bytes = self.assemble(draft, offset, last).await?;
         let uploaded = self.store_draft(admitted, draft, bytes).await?;
         Ok(Progress::Complete(Box::new(uploaded)))
     }
@@ -100,21 +100,25 @@ impl Service {
         self.store_piece(draft, offset, piece).await
     }
 
-    /// Records the length that a client announces while it sends. Returns `false` if it contradicts what is known.
+    /// Records the length that a client announces with a piece. Returns `false` if it contradicts what is known.
     ///
     /// # Errors
-    /// The database is unavailable.
+    /// The upload continues elsewhere, or has ended.
     pub async fn announce_length(&self, draft: &mut Draft, length: u64) -> Result<bool, Error> {
         if draft.is_length_known {
             return Ok(draft.length == length);
         }
-        let mut tx = self.db.begin().await?;
-        let is_recorded = store::images::uploads::set_length(&mut tx, draft.id, length).await?;
-        tx.commit().await?;
-        if is_recorded {
-            (draft.length, draft.is_length_known) = (length, true);
+        if length < draft.received {
+            return Ok(false);
         }
-        Ok(is_recorded)
+        let mut tx = self.db.begin().await?;
+        let is_recorded = store::images::uploads::set_length(&mut tx, draft.id, draft.received, length).await?;
+        tx.commit().await?;
+        if !is_recorded {
+            return Err(self.wrong_offset(draft.id).await?);
+        }
+        (draft.length, draft.is_length_known) = (length, true);
+        Ok(true)
     }
 
     /// Returns the whole form that was sent in pieces, of which `last` begins at `offset`, and a receiver for the file in it, which
@@ -131,7 +135,7 @@ impl Service {
     ) -> Result<(Bytes, Receiver), Error> {
         self.begin_completion(draft).await?;
         let (last, receiver) = receiver.admit_container(memory_for_form(offset + last.length()), last).await?;
-        let form = if offset == 0 { last } else { self.assemble(draft, offset, &last).await? };
+        let form = self.assemble(draft, offset, last).await?;
         Ok((form, receiver))
     }
 
@@ -176,7 +180,11 @@ impl Service {
         if !appended {
             drop(tx);
             self.remove_part(draft, &part.name).await;
-            return Err(self.wrong_offset(draft).await?);
+            return Err(match self.wrong_offset(draft.id).await? {
+                // Another request has announced a length in the meantime.
+                Error::WrongOffset { offset: now } if now == offset => Error::TooLarge { limit_bytes: draft.length - offset },
+                error => error,
+            });
         }
         tx.commit().await?;
         self.metrics.upload_pieces.inc();
@@ -187,8 +195,8 @@ impl Service {
     }
 
     /// Returns the error for a piece that does not begin where the upload continues now.
-    async fn wrong_offset(&self, draft: &Draft) -> Result<Error, Error> {
-        let now = store::images::uploads::find(&self.db, draft.id).await?.ok_or_else(Error::no_such_upload)?;
+    pub(in crate::service) async fn wrong_offset(&self, id: UploadId) -> Result<Error, Error> {
+        let now = store::images::uploads::find(&self.db, id).await?.ok_or_else(Error::no_such_upload)?;
         Ok(match now.state {
             _ if now.expires_at <= self.clock.now() => Error::no_such_upload(),
             DraftState::Open | DraftState::Complete(_) => Error::WrongOffset { offset: now.offset() },
@@ -210,16 +218,20 @@ impl Service {
     }
 
     /// Returns the file: the parts up to `offset`, and the last piece.
-    async fn assemble(&self, draft: &Draft, offset: u64, last: &[u8]) -> Result<Bytes, Error> {
+    async fn assemble(&self, draft: &Draft, offset: u64, last: Bytes) -> Result<Bytes, Error> {
+        let parts = store::images::uploads::parts(&self.db, draft.id).await?;
+        if parts.last().map_or(0, |part| part.position + part.length) != offset {
+            return Err(self.wrong_offset(draft.id).await?);
+        }
+        if parts.is_empty() {
+            return Ok(last);
+        }
         let length = offset + last.len() as u64;
         let mut bytes = BytesMut::with_capacity(usize::try_from(length).unwrap_or_default());
-        for part in store::images::uploads::parts(&self.db, draft.id).await? {
+        for part in parts {
             self.read_part(draft, &part, &mut bytes).await?;
         }
-        if bytes.len() as u64 != offset {
-            return Err(self.wrong_offset(draft).await?);
-        }
-        bytes.extend_from_slice(last);
+        bytes.extend_from_slice(&last);
         Ok(bytes.freeze())
     }
 
@@ -228,7 +240,7 @@ impl Service {
         let source = match self.objects.open_source(self.bucket(), &layout::incoming(draft.id, &part.name)).await {
             Ok(source) => source,
             // Another piece has replaced it in the meantime, or the upload has ended.
-            Err(objects::Error::NotFound { .. }) => return Err(self.wrong_offset(draft).await?),
+            Err(objects::Error::NotFound { .. }) => return Err(self.wrong_offset(draft.id).await?),
             Err(error) => return Err(error.into()),
         };
         let end = bytes.len() as u64 + part.length;

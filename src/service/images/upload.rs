@@ -262,8 +262,9 @@ impl Service {
                 self.complete_key(&mut tx, upload, image).await?;
                 // Releases what it has reserved.
                 let readable_until = after(self.clock.now(), READABLE);
-                if !store::images::uploads::complete(&mut tx, draft.id, image.id, readable_until).await? {
-                    return Err(Error::no_such_upload());
+                if !store::images::uploads::complete(&mut tx, draft.id, draft.received, image.id, readable_until).await? {
+                    drop(tx);
+                    return Err(self.wrong_offset(draft.id).await?);
                 }
             }
             Origin::Import(claim) => self.complete_import(&mut tx, *claim).await?,

@@ -39,6 +39,8 @@ pub enum Origin {
 pub struct DraftOrigin {
     pub id: UploadId,
     pub method: DraftMethod,
+    /// Where the last piece begins.
+    pub received: u64,
     /// Ensures that it becomes one image, and keeps the first response.
     pub key: IdempotencyKey,
 }

@@ -105,8 +105,9 @@ pub async fn page(
 /// Returns what the open uploads of a user reserve, except `without`.
 pub async fn open(run: impl Run, user: &UserId, without: Option<UploadId>) -> Result<OpenUploads, Error> {
     // PostgreSQL's sum of bigints is a numeric, hence the cast.
-    let mut sql =
-        Sql::new("select count(*), cast(coalesce(sum(length), 0) as bigint) from uploads where state = 'open' and user_id = ");
+    let mut sql = Sql::new(
+        "select count(*), cast(coalesce(sum(length), 0) as bigint) from uploads where counted and state = 'open' and user_id = ",
+    );
     sql.push_bind(user.as_str());
     if let Some(without) = without {
         sql.push(" and id <> ").push_bind(without.uuid());
@@ -114,14 +115,21 @@ pub async fn open(run: impl Run, user: &UserId, without: Option<UploadId>) -> Re
     Ok(OpenUploads::from_row(run.fetch_optional::<(i64, i64)>(sql).await?))
 }
 
-/// Ends an open upload with its image. The client can read the result until `readable_until`. Returns `false` if it is no longer
-/// open.
-pub async fn complete(tx: &mut Tx, id: UploadId, image: ImageId, readable_until: DateTime<Utc>) -> Result<bool, Error> {
+/// Ends an open upload that has received exactly `received` bytes with its image. The client can read the result until
+/// `readable_until`. Returns `false` if it has received others, or is no longer open.
+pub async fn complete(
+    tx: &mut Tx,
+    id: UploadId,
+    received: u64,
+    image: ImageId,
+    readable_until: DateTime<Utc>,
+) -> Result<bool, Error> {
     let sql = Sql::new(
         "update uploads set state = 'complete', counted = false, image_id = $2, \
-         expires_at = case when expires_at < $3 then $3 else expires_at end where id = $1 and state = 'open'",
+         expires_at = case when expires_at < $3 then $3 else expires_at end where id = $1 and state = 'open' and received = $4",
     );
-    Ok(tx.execute(sql.bind(id.uuid()).bind(image.uuid()).bind(readable_until)).await? == 1)
+    let sql = sql.bind(id.uuid()).bind(image.uuid()).bind(readable_until);
+    Ok(tx.execute(sql.bind(i64::try_from(received).unwrap_or(i64::MAX))).await? == 1)
 }
 
 /// Keeps an open upload from expiring before `until`. Returns `false` if it has ended.
@@ -133,19 +141,22 @@ pub async fn extend(tx: &mut Tx, id: UploadId, now: DateTime<Utc>, until: DateTi
     Ok(tx.execute(sql.bind(id.uuid()).bind(now).bind(until)).await? == 1)
 }
 
-/// Records the length of an open upload that had none. Returns `false` if it has one, has received more, or has ended.
-pub async fn set_length(tx: &mut Tx, id: UploadId, length: u64) -> Result<bool, Error> {
+/// Records the length of an open upload that had none. Returns `false` if it has one, has not received exactly `received` bytes, or
+/// has ended.
+pub async fn set_length(tx: &mut Tx, id: UploadId, received: u64, length: u64) -> Result<bool, Error> {
+    let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let sql = Sql::new(
         "update uploads set length = $2, length_known = true \
-         where id = $1 and state = 'open' and not length_known and received <= $2",
+         where id = $1 and state = 'open' and not length_known and received = $3",
     );
-    Ok(tx.execute(sql.bind(id.uuid()).bind(i64::try_from(length).unwrap_or(i64::MAX))).await? == 1)
+    Ok(tx.execute(sql.bind(id.uuid()).bind(number(length)).bind(number(received))).await? == 1)
 }
 
 /// Ends an open upload whose file was refused.
 pub async fn fail(tx: &mut Tx, draft: &Draft, failure: &DraftFailure) -> Result<(), Error> {
     let failure = match failure {
         DraftFailure::InvalidFile { reason } => json!({"error": INVALID_FILE, "reason": reason}),
+        DraftFailure::InvalidForm { reason } => json!({"error": INVALID_FORM, "reason": reason}),
         DraftFailure::UnsupportedFormat { found } => json!({"error": "unsupported_format", "found": found}),
     };
     let sql = Sql::new("update uploads set state = 'failed', counted = $2, failure = $3 where id = $1 and state = 'open'");
@@ -212,7 +223,8 @@ pub async fn forget_object(tx: &mut Tx, id: UploadId, name: &str) -> Result<(), 
 }
 
 /// Makes an object part of the file, in place of the last part if that is `replaced`: the upload has received the bytes up to the
-/// end of the object. Returns `false` if it has not received exactly `received` bytes, or is no longer open.
+/// end of the object. Returns `false` if it has not received exactly `received` bytes, would become longer than its length, or is no
+/// longer open.
 pub async fn append(
     tx: &mut Tx,
     id: UploadId,
@@ -222,7 +234,10 @@ pub async fn append(
     now: DateTime<Utc>,
 ) -> Result<bool, Error> {
     let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-    let sql = Sql::new("update uploads set received = $3 where id = $1 and received = $2 and state = 'open' and expires_at > $4");
+    let sql = Sql::new(
+        "update uploads set received = $3 \
+         where id = $1 and received = $2 and length >= $3 and state = 'open' and expires_at > $4",
+    );
     let end = part.position + part.length;
     if tx.execute(sql.bind(id.uuid()).bind(number(received)).bind(number(end)).bind(now)).await? != 1 {
         return Ok(false);
@@ -264,6 +279,7 @@ pub async fn announce_removal(tx: &mut Tx, id: UploadId, name: &str, now: DateTi
 }
 
 const INVALID_FILE: &str = "invalid_file";
+const INVALID_FORM: &str = "invalid_form";
 
 fn to_json(draft: &Draft) -> Value {
     let UploadProperties { title, description, tags, visibility, keep_location, file_name } = &draft.properties;
@@ -297,6 +313,9 @@ fn failure_from(json: &Value) -> DraftFailure {
     let text = |name: &str| json[name].as_str().map(str::to_owned);
     if json["error"] == INVALID_FILE {
         return DraftFailure::InvalidFile { reason: text("reason").unwrap_or_default() };
+    }
+    if json["error"] == INVALID_FORM {
+        return DraftFailure::InvalidForm { reason: text("reason").unwrap_or_default() };
     }
     DraftFailure::UnsupportedFormat { found: text("found").map(Into::into) }
 }

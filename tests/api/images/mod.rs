@@ -19,6 +19,7 @@ mod presigned_urls;
 mod reference_model;
 mod resize_sizes;
 mod resize_urls;
+mod resumable_form_protocol;
 mod resumable_forms;
 mod thumbnails;
 mod trash;

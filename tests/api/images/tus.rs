@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::pictures::jpeg;
+use crate::harness::raw_connection::Raw;
 use crate::harness::{Answer, TestApp, assert_error};
 
 /// Encodes metadata as clients do.
@@ -220,6 +221,29 @@ async fn of_two_pieces_for_the_same_offset_one_wins() {
     let stored = last.iter().filter(|answer| answer.status == 200).count();
     assert!(stored <= 1, "one image at most");
     assert!(app.get("/images").await.ok()["total_count"].as_u64().unwrap() <= 1);
+    app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_whole_file_does_not_replace_an_acknowledged_piece() {
+    let app = TestApp::start().await;
+    let file = jpeg(640, 480, 1);
+    let path = open(&app, file.len()).await;
+    let url = app.url(&path);
+    let address = url.split('/').nth(2).unwrap().to_owned();
+    let mut stale = Raw(TcpStream::connect(&address).await.unwrap());
+    let head = format!(
+        "PATCH {path} HTTP/1.1\r\nHost: {address}\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n\
+         Content-Type: application/offset+octet-stream\r\nContent-Length: {}\r\n\r\n",
+        file.len()
+    );
+    stale.send([head.as_bytes(), &file[..3000]].concat()).await;
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    assert_eq!(patch(&app, &path, 0, &file[..4000]).await.status, 204);
+    stale.send(&file[3000..]).await;
+    stale.read_answer().await.assert(409, "Conflict");
+    let image = patch(&app, &path, 4000, &file[4000..]).await.image();
+    assert_eq!(original(&app, &image).await, file);
     app.assert_sound().await;
 }
 

@@ -49,6 +49,11 @@ async fn another_version_is_412() {
         }
     }
     assert_eq!(app.send(app.request(Method::HEAD, &path)).await.status, 412);
+    for path in ["/uploads/tus", &path] {
+        let other = app.send(app.request(Method::PUT, path).header("Tus-Resumable", "1.0.0")).await;
+        assert_error(&other, 405, "MethodNotAllowed");
+        assert_eq!(other.header("tus-resumable"), "1.0.0");
+    }
     assert_eq!(offset(&app, &path).await, 0);
 }
 

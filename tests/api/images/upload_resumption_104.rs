@@ -157,6 +157,40 @@ async fn only_clients_that_support_it_get_a_104() {
 }
 
 #[tokio::test]
+async fn the_beginning_of_a_form_gets_one_too() {
+    let app = TestApp::with(&[SENDS_104]).await;
+    let form = Form::new().file(&jpeg(300, 200, 1)).finish();
+    let mut connection = connect(&app).await;
+    connection.send(head(1000, VERSION).replace("?1", "?0")).await;
+    let path = path_of(&connection.read_answer().await);
+    connection.send(&form[..1000]).await;
+    let created = connection.read_answer().await;
+    assert!(created.head.starts_with("HTTP/1.1 201 "), "{created:?}");
+    assert!(header(&created, "location").is_some_and(|location| location.ends_with(&path)), "{created:?}");
+    let read = app.by("alice", Method::HEAD, &path).await;
+    assert_eq!((read.header("upload-offset"), read.header("upload-complete")), ("1000", "?0"));
+}
+
+#[tokio::test]
+async fn an_upload_that_nobody_continues_is_removed() {
+    let app = TestApp::with(&[SENDS_104, "--max-file-size=100KiB", "--max-open-uploads=1"]).await;
+    let form = Form::new().file(&jpeg(300, 200, 1)).finish();
+    let chunked = head(0, VERSION).replace("Content-Length: 0", "Transfer-Encoding: chunked");
+    let too_large = format!("{chunked}40000\r\n{}\r\n0\r\n\r\n", "x".repeat(0x40000));
+    let digest = format!("{VERSION}Content-Digest: sha-256=:{}=:\r\n", "A".repeat(43));
+    let wrong_digest = [head(form.len(), &digest).as_bytes(), &form].concat();
+    for (request, status) in [(too_large.as_bytes(), 413), (wrong_digest.as_slice(), 400)] {
+        let mut connection = connect(&app).await;
+        connection.send(request).await;
+        let path = path_of(&connection.read_answer().await);
+        let answer = connection.read_answer().await;
+        assert!(answer.head.starts_with(&format!("HTTP/1.1 {status} ")), "{answer:?}");
+        assert_eq!(app.by("alice", Method::HEAD, &path).await.status, 404);
+    }
+    app.assert_sound().await;
+}
+
+#[tokio::test]
 async fn a_form_that_is_refused_is_final() {
     let app = TestApp::with(&[SENDS_104]).await;
     let form = Form::new().text("title", "no file").finish();

@@ -26,14 +26,20 @@ enum Hasher {
     Md5(Md5),
 }
 
-/// Returns the SHA-256 in `Content-Digest` or `Repr-Digest`.
-pub fn digest(headers: &HeaderMap, name: &str) -> Option<[u8; 32]> {
+/// Returns the SHA-256 in `Content-Digest` or `Repr-Digest`. RFC 9530 says to ignore other algorithms.
+///
+/// # Errors
+/// The header is malformed.
+pub fn digest(headers: &HeaderMap, name: &str) -> Result<Option<[u8; 32]>, Error> {
+    let malformed = || Error::malformed(name, "must be like sha-256=:…:, with the digest in base64");
     let mut digests = sfv::Dictionary::new();
     for line in headers.get_all(name) {
-        digests = sfv::Parser::new(line.as_bytes()).parse_dictionary_with_visitor(digests).ok()?;
+        digests = sfv::Parser::new(line.as_bytes()).parse_dictionary_with_visitor(digests).map_err(|_| malformed())?;
     }
-    let sfv::ListEntry::Item(digest) = digests.get("sha-256")? else { return None };
-    digest.bare_item.as_byte_sequence()?.try_into().ok()
+    let Some(entry) = digests.get("sha-256") else { return Ok(None) };
+    let sfv::ListEntry::Item(digest) = entry else { return Err(malformed()) };
+    let digest = digest.bare_item.as_byte_sequence().and_then(|digest| digest.try_into().ok());
+    digest.map(Some).ok_or_else(malformed)
 }
 
 impl Checksum {
@@ -57,10 +63,13 @@ impl Checksum {
         Ok(Some(Self { announced, hasher }))
     }
 
-    /// Reads the header `Content-Digest`, if the request has one with a supported algorithm. RFC 9530 says to ignore others.
-    pub fn of_content(headers: &HeaderMap) -> Option<Self> {
-        let announced = digest(headers, "content-digest")?.to_vec();
-        Some(Self { announced, hasher: Hasher::Sha256(Sha256::new()) })
+    /// Reads the header `Content-Digest`, if the request has one with a supported algorithm.
+    ///
+    /// # Errors
+    /// As for [`digest`].
+    pub fn of_content(headers: &HeaderMap) -> Result<Option<Self>, Error> {
+        let announced = digest(headers, "Content-Digest")?;
+        Ok(announced.map(|announced| Self { announced: announced.to_vec(), hasher: Hasher::Sha256(Sha256::new()) }))
     }
 
     pub fn update(&mut self, bytes: &[u8]) {

@@ -25,7 +25,7 @@ use crate::http::request::json_fields::{JsonFields, boolean, integer, or_null, r
 use crate::http::request::paging::{PageQuery, PageRequest};
 use crate::http::request::parameters::{FromPath, NoQuery, PathParam};
 use crate::model::caller::UserId;
-use crate::model::draft::{Draft, DraftFailure, DraftState, UploadId};
+use crate::model::draft::{Draft, DraftFailure, DraftMethod, DraftState, UploadId};
 use crate::model::format::Format;
 use crate::model::image::Visibility;
 use crate::model::tag::Tag;
@@ -83,6 +83,8 @@ pub struct UploadView {
     /// The upload's id, a UUIDv7.
     #[schema(format = Uuid, example = "019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17")]
     pub id: String,
+    /// How the file is sent.
+    pub method: SendingMethod,
     /// Its progress.
     pub status: UploadStatus,
     /// The name of the file; null if it was not given.
@@ -128,6 +130,27 @@ pub struct PutView {
     pub url: String,
     /// The headers that the request must have. Browsers set `Content-Length` by themselves.
     pub headers: BTreeMap<&'static str, String>,
+}
+
+/// How a file is sent. `direct`: to the storage. `tus`: in pieces to `/uploads/tus/{id}`. `resumable_form`: as a form in pieces to
+/// `/uploads/resumable/{id}`.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[schema(as = UploadMethod)]
+#[serde(rename_all = "snake_case")]
+pub enum SendingMethod {
+    Direct,
+    Tus,
+    ResumableForm,
+}
+
+impl From<DraftMethod> for SendingMethod {
+    fn from(method: DraftMethod) -> Self {
+        match method {
+            DraftMethod::Direct => Self::Direct,
+            DraftMethod::Tus => Self::Tus,
+            DraftMethod::Form => Self::ResumableForm,
+        }
+    }
 }
 
 /// The progress of an upload. `open`: the file can be sent. `complete`: it is an image. `failed`: the file was rejected.
@@ -329,6 +352,7 @@ impl UploadView {
         };
         Self {
             id: draft.id.to_string(),
+            method: draft.method.into(),
             status,
             file_name: draft.properties.file_name.clone(),
             file_size: draft.is_length_known.then_some(draft.length),

@@ -28,14 +28,16 @@ pub async fn complete(
     receiver: Receiver,
     last: ArrivingFile,
 ) -> Result<Result<Uploaded, ApiError>, ApiError> {
-    if !app.service.announce_length(&mut draft.clone(), offset + last.length()).await? {
+    let length = offset + last.length();
+    if draft.is_length_known && draft.length != length {
         return Err(Error::malformed("Upload-Length", "differs from the number of bytes that were sent").into());
     }
     let (form, receiver) = app.service.assemble_form(draft, offset, receiver, last).await?;
+    app.service.announce_length(&mut draft.clone(), length).await?;
     let (upload, file) = match read_form(app, identity, draft, form, &receiver).await {
         Ok(read) => read,
         Err(error) if is_final(&error) => {
-            app.service.abandon_draft(draft).await;
+            app.service.fail_form(draft, error.failure().to_string()).await;
             return Ok(Err(error));
         }
         Err(error) => return Err(error),

@@ -13,7 +13,7 @@ pub mod tus;
 mod upload_headers;
 
 use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -73,13 +73,13 @@ pub async fn upload_image(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let is_adoption = is_json(&parts.headers);
-    if !is_adoption && let Some(is_complete) = resumable::is_complete(&parts.headers) {
+    let completeness = resumable::is_complete(&parts.headers).filter(|_| !is_adoption);
+    if let Some(is_whole) = completeness {
         Query::of(&uri).finish()?;
-        if !is_complete {
-            return Ok(resumable::create(&app, &identity, &parts.headers, body).await);
-        }
-        if let Some(upgrade) = resumable::upgrade(&app, &identity, &parts).await {
-            return Ok(resumable::receive_whole(&app, &identity, &upgrade, &parts.headers, body).await);
+        match resumable::begin(&app, &identity, &parts, is_whole).await {
+            Ok(Some(begun)) => return Ok(resumable::receive_form(&app, &identity, begun, &parts.headers, body).await),
+            Ok(None) => {}
+            Err(response) => return Ok(response),
         }
     }
     let method = if is_adoption { UploadMethod::Adoption } else { UploadMethod::Form };
@@ -92,8 +92,11 @@ pub async fn upload_image(
             form::upload(&app, &identity, &parts.headers, body).await
         }
     };
-    let uploaded = uploading.await.inspect_err(|error| count_refusal(&app, method, error.failure()))?;
-    uploaded_response(&uploaded)
+    match uploading.await.inspect_err(|error| count_refusal(&app, method, error.failure())) {
+        Ok(uploaded) => uploaded_response(&uploaded),
+        Err(error) if completeness.is_some() => Ok(resumable::with_limit(&app, error.into_response())),
+        Err(error) => Err(error),
+    }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -59,7 +59,9 @@ pub async fn receive(app: &AppState, key: TurnKey, piece: IncomingPiece) -> Resu
 async fn receive_to_end(app: AppState, key: TurnKey, piece: IncomingPiece) -> Result<Received, ApiError> {
     let IncomingPiece { draft, offset, end, mut checksum, headers, body } = piece;
     require_unencoded(&headers)?;
-    let limit = draft.length - offset;
+    // From here on, a question for the offset ends this request.
+    let active = app.service.active_pieces.begin(draft.id);
+    let limit = draft.length.checked_sub(offset).ok_or_else(|| Error::WrongOffset { offset: draft.offset() })?;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if announced.is_some_and(|announced: u64| announced > limit) {
         return Err(Error::TooLarge { limit_bytes: limit }.into());
@@ -78,9 +80,11 @@ async fn receive_to_end(app: AppState, key: TurnKey, piece: IncomingPiece) -> Re
         // Before the client sends it in vain.
         app.service.begin_completion(&draft).await?;
     }
-    let receiver = app.service.receive_upload(key, memory_bytes).await?;
+    let receiver = tokio::select! {
+        receiver = app.service.receive_upload(key, memory_bytes) => receiver?,
+        () = active.must_end() => return Err(ApiError::body_interrupted()),
+    };
     let mut file = receiver.file();
-    let active = app.service.active_pieces.begin(draft.id);
     let mut interruption: Option<ApiError> = None;
     loop {
         let chunk = tokio::select! {
@@ -96,8 +100,14 @@ async fn receive_to_end(app: AppState, key: TurnKey, piece: IncomingPiece) -> Re
                 if let Some(checksum) = &mut checksum {
                     checksum.update(&chunk);
                 }
-                if let Err(error) = delay.measure(file.push(&chunk)).await {
-                    interruption = Some(error.into());
+                let pushing = async {
+                    tokio::select! {
+                        pushed = file.push(&chunk) => pushed.map_err(ApiError::from),
+                        () = active.must_end() => Err(ApiError::body_interrupted()),
+                    }
+                };
+                if let Err(error) = delay.measure(pushing).await {
+                    interruption = Some(error);
                     break;
                 }
             }
@@ -138,6 +148,7 @@ async fn receive_to_end(app: AppState, key: TurnKey, piece: IncomingPiece) -> Re
 fn interrupted(error: BodyError) -> ApiError {
     match error {
         BodyError::TooSlow => Error::BodyTooSlow.into(),
-        error => Error::malformed("body", &error.to_string()).into(),
+        BodyError::TooLarge { limit_bytes } => Error::TooLarge { limit_bytes }.into(),
+        BodyError::Broken | BodyError::NoBoundary => ApiError::body_interrupted(),
     }
 }

@@ -4,7 +4,8 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::upload_headers::{UPLOAD_COMPLETE, UPLOAD_OFFSET, boolean};
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, Failure};
+use crate::service::error::Error;
 
 /// Why a request was refused.
 #[derive(Debug)]
@@ -24,6 +25,16 @@ pub enum Problem {
 impl<E: Into<ApiError>> From<E> for Refusal {
     fn from(error: E) -> Self {
         Self::Api(error.into())
+    }
+}
+
+impl Refusal {
+    /// Returns whether the client can ask for the offset and continue.
+    pub fn is_temporary(&self) -> bool {
+        let Self::Api(error) = self else { return false };
+        let failure = error.failure();
+        matches!(failure, Failure::BodyInterrupted | Failure::Service(Error::BodyTooSlow | Error::UploadInUse { .. }))
+            || failure.error_type().status().is_server_error()
     }
 }
 

@@ -32,6 +32,7 @@ use crate::http::request::parameters::PathParam;
 use crate::http::server::interim::InterimResponses;
 use crate::model::draft::{Draft, DraftMethod, DraftState, UploadId};
 use crate::model::header_parameters::HeaderParameters;
+use crate::model::id::ImageId;
 use crate::model::upload_properties::UploadProperties;
 use crate::service::error::Error;
 use crate::service::images::drafts::NewDraft;
@@ -46,60 +47,81 @@ pub fn routes(state: AppState) -> Router<AppState> {
         .route_layer(axum::middleware::from_fn_with_state(state, authenticate))
 }
 
-/// Creates an upload. The body is the beginning of the form.
-pub(super) async fn create(app: &AppState, identity: &Identity, headers: &HeaderMap, body: Body) -> Response {
-    respond(app, create_upload(app, identity, headers, body).await)
+/// An upload whose form begins to arrive.
+#[derive(Debug)]
+pub(super) struct Begun {
+    draft: Draft,
+    /// Whether the request has the whole form.
+    is_whole: bool,
+    /// Whether the client has got the address of the upload in a 104 response.
+    is_announced: bool,
 }
 
-async fn create_upload(app: &AppState, identity: &Identity, headers: &HeaderMap, body: Body) -> Result<Response, Refusal> {
+/// Creates an upload for `POST /images` with `Upload-Complete`. `None` if the request has the whole form, and the client or the limits
+/// do not permit to continue it later: then it is an ordinary upload.
+///
+/// # Errors
+/// The response to a request that is refused.
+pub(super) async fn begin(app: &AppState, identity: &Identity, parts: &Parts, is_whole: bool) -> Result<Option<Begun>, Response> {
+    let beginning = async {
+        let length = announced_length(&parts.headers, 0, is_whole)?;
+        let interim = parts.extensions.get::<InterimResponses>().filter(|interim| interim.is_possible());
+        let interim = interim.filter(|_| app.config.sends_104 && parts.version == Version::HTTP_11);
+        let interim = interim.zip(headers_of_104(&parts.headers));
+        if is_whole && interim.is_none() {
+            return Ok(None);
+        }
+        let draft = match create(app, identity, &parts.headers, length).await {
+            Ok(draft) => draft,
+            // As an ordinary upload, it may succeed. If not, the error is the same.
+            Err(_) if is_whole => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let is_announced = interim.is_some();
+        if let Some((interim, mut headers)) = interim {
+            headers.insert(header::LOCATION, upload_address(app, &draft)?);
+            headers.insert(UPLOAD_LIMIT, limits_of(app, &draft));
+            interim.send_104(&headers);
+        }
+        Ok(Some(Begun { draft, is_whole, is_announced }))
+    };
+    beginning.await.map_err(|refusal| respond(app, Err(refusal)))
+}
+
+async fn create(app: &AppState, identity: &Identity, headers: &HeaderMap, length: Option<u64>) -> Result<Draft, ApiError> {
     app.service.require_uploader(&identity.caller)?;
     require_unencoded(headers)?;
-    let new = read_new(app, identity, headers, integer(headers, &UPLOAD_LENGTH))?;
-    let draft = app.service.create_resumable_upload(&identity.caller, DraftMethod::Form, new).await?;
-    let mut response = if body.is_end_stream() {
-        with_offset(StatusCode::CREATED.into_response(), 0)
-    } else {
-        let received = receive(app, identity, &draft, 0, PieceEnd::More, headers, body).await;
-        let Ok(mut response) = received else {
-            // Nobody knows its address.
-            app.service.abandon_draft(&draft).await;
-            return received;
+    let new = read_new(app, identity, headers, length)?;
+    Ok(app.service.create_resumable_upload(&identity.caller, DraftMethod::Form, new).await?)
+}
+
+/// Receives the form, or the beginning of it.
+pub(super) async fn receive_form(app: &AppState, identity: &Identity, begun: Begun, headers: &HeaderMap, body: Body) -> Response {
+    let Begun { draft, is_whole, is_announced } = begun;
+    let receiving = async {
+        let received = match is_whole {
+            true => receive(app, identity, &draft, 0, PieceEnd::Form(Box::new(identity.clone())), headers, body).await,
+            false if body.is_end_stream() => Ok(with_offset(Response::default(), 0)),
+            false => receive(app, identity, &draft, 0, PieceEnd::More, headers, body).await,
         };
-        *response.status_mut() = StatusCode::CREATED;
-        response
+        let mut response = match received {
+            Ok(response) => response,
+            Err(refusal) => {
+                // Otherwise, nobody continues it.
+                if !(is_announced && refusal.is_temporary()) {
+                    app.service.abandon_draft(&draft).await;
+                }
+                return Err(refusal);
+            }
+        };
+        if !is_whole {
+            *response.status_mut() = StatusCode::CREATED;
+            response.headers_mut().insert(header::LOCATION, upload_address(app, &draft)?);
+            response.headers_mut().insert(UPLOAD_LIMIT, limits_of(app, &draft));
+        }
+        Ok(response)
     };
-    response.headers_mut().insert(header::LOCATION, upload_address(app, &draft)?);
-    response.headers_mut().insert(UPLOAD_LIMIT, limits_of(app, &draft));
-    Ok(response)
-}
-
-/// Makes an upload with `Upload-Complete: ?1` one that can be continued, and sends its address in a 104 response. `None`: the client
-/// or the upload does not permit it, and it is an ordinary upload.
-pub(super) async fn upgrade(app: &AppState, identity: &Identity, parts: &Parts) -> Option<Draft> {
-    let mut interim_headers =
-        headers_of_104(&parts.headers).filter(|_| app.config.sends_104 && parts.version == Version::HTTP_11)?;
-    let interim = parts.extensions.get::<InterimResponses>().filter(|interim| interim.is_possible())?;
-    app.service.require_uploader(&identity.caller).ok()?;
-    require_unencoded(&parts.headers).ok()?;
-    let length = announced_length(&parts.headers, 0, true).ok()?;
-    let new = read_new(app, identity, &parts.headers, length).ok()?;
-    let draft = app.service.create_resumable_upload(&identity.caller, DraftMethod::Form, new).await.ok()?;
-    interim_headers.insert(header::LOCATION, upload_address(app, &draft).ok()?);
-    interim_headers.insert(UPLOAD_LIMIT, limits_of(app, &draft));
-    interim.send_104(&interim_headers);
-    Some(draft)
-}
-
-/// Receives a whole form, which the client can continue if it is interrupted.
-pub(super) async fn receive_whole(
-    app: &AppState,
-    identity: &Identity,
-    draft: &Draft,
-    headers: &HeaderMap,
-    body: Body,
-) -> Response {
-    let end = PieceEnd::Form(Box::new(identity.clone()));
-    respond(app, receive(app, identity, draft, 0, end, headers, body).await)
+    respond(app, receiving.await)
 }
 
 fn read_new(app: &AppState, identity: &Identity, headers: &HeaderMap, length: Option<u64>) -> Result<NewDraft, ApiError> {
@@ -120,7 +142,7 @@ fn read_new(app: &AppState, identity: &Identity, headers: &HeaderMap, length: Op
         length: length.unwrap_or_else(|| max_bytes(app)),
         is_length_known: length.is_some(),
         content_type: format!("multipart/form-data; boundary=\"{}\"", boundary.replace('\\', "\\\\").replace('"', "\\\"")),
-        sha256: digest(headers, "repr-digest"),
+        sha256: digest(headers, "Repr-Digest")?,
         properties: UploadProperties::default(),
         tus_metadata: None,
     })
@@ -144,7 +166,7 @@ async fn get_offset(State(app): State<AppState>, CallerOf(caller): CallerOf, Pat
         }
         if let DraftState::Complete(image) = draft.state {
             headers.insert(UPLOAD_COMPLETE, boolean(true));
-            headers.insert(header::LOCATION, address(&app, &format!("images/{image}"))?);
+            headers.insert(header::LOCATION, image_address(&app, image)?);
         }
         Ok(response)
     };
@@ -165,8 +187,16 @@ async fn append(
             integer(&headers, &UPLOAD_OFFSET).ok_or_else(|| Error::malformed("Upload-Offset", "must be a whole number"))?;
         let is_last = is_complete(&headers).ok_or_else(|| Error::malformed("Upload-Complete", "must be ?0 or ?1"))?;
         let mut draft = app.service.find_resumable_upload(&identity.caller, DraftMethod::Form, id).await?;
-        if let DraftState::Complete(_) = draft.state {
-            return Err(if body.is_end_stream() { Problem::Completed } else { Problem::InconsistentLength }.into());
+        if draft.state == DraftState::Open {
+            // Its connection is dead: a client sends one piece at a time.
+            app.service.active_pieces.end(id).await;
+            draft = app.service.find_resumable_upload(&identity.caller, DraftMethod::Form, id).await?;
+        }
+        if let DraftState::Complete(image) = draft.state {
+            let problem = if body.is_end_stream() { Problem::Completed } else { Problem::InconsistentLength };
+            let mut response = problem.into_response();
+            response.headers_mut().insert(header::LOCATION, image_address(&app, image)?);
+            return Ok(response);
         }
         if offset != draft.received {
             return Err(Problem::WrongOffset { expected: draft.received, provided: offset }.into());
@@ -210,14 +240,18 @@ async fn receive(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let checksum = Checksum::of_content(headers);
+    let checksum = Checksum::of_content(headers)?;
     let piece = IncomingPiece { draft: draft.clone(), offset, end, checksum, headers: headers.clone(), body };
     match piece::receive(app, identity.turn_key(), piece).await {
         Ok(Received::Offset(offset)) => Ok(with_offset(StatusCode::NO_CONTENT.into_response(), offset)),
         Ok(Received::Complete(uploaded)) => {
             let mut response = uploaded_response(&uploaded)?;
-            response.headers_mut().insert(header::LOCATION, address(app, &format!("images/{}", uploaded.image.id))?);
-            response.headers_mut().insert(UPLOAD_COMPLETE, boolean(true));
+            let headers = response.headers_mut();
+            headers.insert(header::LOCATION, image_address(app, uploaded.image.id)?);
+            headers.insert(UPLOAD_COMPLETE, boolean(true));
+            if draft.is_length_known {
+                headers.insert(UPLOAD_OFFSET, HeaderValue::from(draft.length));
+            }
             Ok(response)
         }
         Ok(Received::Refused(error)) => {
@@ -232,11 +266,10 @@ async fn receive(
             }
             Failure::Service(Error::WrongChecksum) => Err(Error::malformed("Content-Digest", "differs from the content").into()),
             // The draft requires that the upload ends.
-            Failure::Service(Error::TooLarge { .. }) if draft.is_length_known => {
+            Failure::Service(Error::TooLarge { .. }) => {
                 app.service.abandon_draft(draft).await;
-                Err(Problem::InconsistentLength.into())
+                Err(if draft.is_length_known { Problem::InconsistentLength.into() } else { too_large(app).into() })
             }
-            Failure::Service(Error::TooLarge { .. }) => Err(too_large(app).into()),
             _ => Err(error.into()),
         },
     }
@@ -280,8 +313,20 @@ fn upload_address(app: &AppState, draft: &Draft) -> Result<HeaderValue, Error> {
     address(app, &format!("uploads/resumable/{}", draft.id))
 }
 
+fn image_address(app: &AppState, image: ImageId) -> Result<HeaderValue, Error> {
+    address(app, &format!("images/{image}"))
+}
+
 fn address(app: &AppState, path: &str) -> Result<HeaderValue, Error> {
     HeaderValue::try_from(format!("{}/{path}", app.config.link_base)).map_err(Error::internal)
+}
+
+/// Adds the limits to a response that says that they are exceeded.
+pub(super) fn with_limit(app: &AppState, mut response: Response) -> Response {
+    if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        response.headers_mut().insert(UPLOAD_LIMIT, limits_of_new(app));
+    }
+    response
 }
 
 /// Returns the response, and counts refusals.
@@ -297,10 +342,7 @@ fn respond(app: &AppState, result: Result<Response, Refusal>) -> Response {
                 // A conflict would be a wrong offset.
                 *response.status_mut() = StatusCode::LOCKED;
             }
-            if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                response.headers_mut().insert(UPLOAD_LIMIT, limits_of_new(app));
-            }
-            response
+            with_limit(app, response)
         }
     }
 }

@@ -45,10 +45,13 @@ const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
 
 /// Returns the routes of the protocol.
 pub fn routes(state: AppState) -> Router<AppState> {
+    let uploads = routing::post(create).options(discover);
     let upload = routing::head(get_offset).patch(append).delete(terminate).post(override_method).options(discover);
+    // Within the layer below, so that these responses have its header, too.
+    let other_method = async || ApiError::method_not_allowed();
     Router::new()
-        .route("/uploads/tus", routing::post(create).options(discover))
-        .route("/uploads/tus/{id}", upload)
+        .route("/uploads/tus", uploads.fallback(other_method))
+        .route("/uploads/tus/{id}", upload.fallback(other_method))
         .route_layer(axum::middleware::from_fn_with_state(state, authenticate))
         .layer(axum::middleware::from_fn(speak_tus))
 }
@@ -241,6 +244,7 @@ async fn terminate(
     PathParam(id): PathParam<UploadId>,
 ) -> Result<StatusCode, ApiError> {
     let draft = app.service.find_resumable_upload(&caller, DraftMethod::Tus, id).await?;
+    app.service.active_pieces.end(id).await;
     app.service.cancel_draft(&caller, draft.id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
