@@ -10,21 +10,20 @@ use crate::service::images::drafts::{DEFAULT_MAX_OPEN, DEFAULT_MAX_OPEN_BYTES, D
 /// Where images may come from, and how many uploads may be unfinished.
 #[derive(Debug, Clone, Args)]
 pub struct UploadConfig {
-    /// Maximum number of open uploads per user: those that were created and are neither complete nor expired. A request for
-    /// another is rejected with 429.
+    /// Maximum number of open uploads per user: those that can still be sent or completed. Further ones are rejected with 429.
     #[arg(long, help_heading = "Uploads", env = "MAX_OPEN_UPLOADS", default_value_t = DEFAULT_MAX_OPEN)]
     pub max_open_uploads: u32,
-    /// Maximum total size of the open uploads of a user, as announced; at least MAX_FILE_SIZE.
+    /// Maximum total size of the open uploads of a user, as announced. A value below MAX_FILE_SIZE counts as MAX_FILE_SIZE.
     #[arg(long, help_heading = "Uploads", env = "MAX_OPEN_UPLOAD_BYTES", default_value_t = Bytes(DEFAULT_MAX_OPEN_BYTES))]
     pub max_open_upload_bytes: Bytes,
-    /// Seconds for which a file can be sent directly to the storage.
+    /// Seconds until a direct upload expires.
     #[arg(long, help_heading = "Uploads", env = "DIRECT_UPLOAD_LIFETIME", default_value_t = Seconds(3600))]
     pub direct_upload_lifetime: Seconds,
-    /// Seconds for which a resumable upload can be continued.
+    /// Seconds until a resumable upload expires.
     #[arg(long, help_heading = "Uploads", env = "RESUMABLE_UPLOAD_LIFETIME", default_value_t = Seconds(86_400))]
     pub resumable_upload_lifetime: Seconds,
-    /// Answers uploads that announce support for it with 104 responses, so that clients such as Apple's URLSession can continue an
-    /// interrupted form. Set it only if every proxy in front forwards interim responses.
+    /// Whether uploads from clients that support it get a 104 response with the address at which they can be continued, as Apple's
+    /// URLSession does. Set it only if every proxy in front forwards interim responses.
     #[arg(long, help_heading = "Uploads", env = "SEND_104_RESPONSES", default_value_t = false, action = clap::ArgAction::Set)]
     pub send_104_responses: bool,
     /// Comma-separated prefixes of existing objects that clients may adopt as images, each as `bucket/prefix`. `{user_id}` in a
