@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 
 use super::startup::chance;
 use crate::harness::client::Client;
-use crate::harness::pictures::jpeg;
+use crate::harness::pictures::{jpeg, padded};
 use crate::harness::process::{Home, Process};
+use crate::harness::raw_connection::Raw;
 use crate::harness::{Answer, Form};
 
 /// An upload that was started and must become an image.
@@ -161,6 +162,33 @@ async fn an_upload_that_was_cut_off_by_a_kill_becomes_one_image() {
     let report = home.run(&["doctor"], &[]).await;
     let objects = stored * 5;
     assert_eq!(report.output, format!("{stored} images, {objects} objects\nno problems found\n"), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_piece_survives_a_kill() {
+    let home = Home::new().await;
+    let process = Process::start(&home, &[]).await;
+    let file = padded(jpeg(600, 400, 1), 1 << 20);
+    let upload = start_tus(&process, "slow".to_owned(), file.clone()).await;
+    let mut connection = Raw::open(&process).await;
+    let head = format!(
+        "PATCH {} HTTP/1.1\r\nHost: localhost\r\nX-User-Id: alice\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n\
+         Content-Type: application/offset+octet-stream\r\nContent-Length: {}\r\n\r\n",
+        upload.path,
+        file.len()
+    );
+    connection.send([head.as_bytes(), &file[..700 << 10]].concat()).await;
+    let is_stored = async || Client::new(process.address).get("/metrics").await.text().contains("upload_pieces_total 1\n");
+    while !is_stored().await {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    process.kill().await;
+    let process = Process::start(&home, &[]).await;
+    let read = send(request(&process, Method::HEAD, &upload.path)).await.expect("an answer");
+    assert_eq!(read.header("upload-offset"), (700 << 10).to_string());
+    upload.finish(&process).await;
+    assert_eq!(Client::new(process.address).count_whole("slow").await, 1);
+    process.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

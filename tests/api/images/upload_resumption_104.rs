@@ -172,6 +172,29 @@ async fn the_beginning_of_a_form_gets_one_too() {
 }
 
 #[tokio::test]
+async fn a_slow_form_gets_its_progress() {
+    let app = TestApp::with(&[SENDS_104]).await;
+    let file = padded(jpeg(300, 200, 1), 600 << 10);
+    let form = Form::new().file(&file).finish();
+    let mut connection = connect(&app).await;
+    connection.send(head(form.len(), VERSION)).await;
+    let path = path_of(&connection.read_answer().await);
+    connection.send(&form[..300 << 10]).await;
+    let progress = connection.read_answer().await;
+    assert!(progress.head.starts_with("HTTP/1.1 104 ") && header(&progress, "location").is_none(), "{progress:?}");
+    assert_eq!(header(&progress, "upload-offset"), Some((300 << 10).to_string().as_str()));
+    // What it says is stored, although the request goes on.
+    assert_eq!(app.storage().keys().await.len(), 1);
+    connection.send(&form[300 << 10..]).await;
+    let answer = connection.read_answer().await;
+    assert_stored(&answer);
+    let body: Value = serde_json::from_str(&answer.body).expect("JSON");
+    assert!(app.fetch(body["image"]["download_url"].as_str().expect("a URL")).await.body == file);
+    assert_eq!(app.by("alice", Method::HEAD, &path).await.header("upload-offset"), form.len().to_string());
+    app.assert_sound().await;
+}
+
+#[tokio::test]
 async fn an_upload_that_nobody_continues_is_removed() {
     let app = TestApp::with(&[SENDS_104, "--max-file-size=100KiB", "--max-open-uploads=1"]).await;
     let form = Form::new().file(&jpeg(300, 200, 1)).finish();

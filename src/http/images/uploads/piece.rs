@@ -1,11 +1,15 @@
 //! Receiving a piece of a resumable upload.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use futures::StreamExt;
 use http::{HeaderMap, header};
+use tokio::time::{Instant, sleep_until};
 
 use super::checksum::Checksum;
 use super::form_completion::complete;
+use super::upload_headers::Progress104;
 use crate::http::AppState;
 use crate::http::error::ApiError;
 use crate::http::request::body::{BodyError, BoundedBody, require_unencoded};
@@ -24,6 +28,8 @@ pub struct IncomingPiece {
     pub checksum: Option<Checksum>,
     pub headers: HeaderMap,
     pub body: Body,
+    /// Told the offset when a part of the piece is stored.
+    pub progress: Option<Progress104>,
 }
 
 /// What happens at the end of a piece.
@@ -47,6 +53,13 @@ pub enum Received {
     Refused(ApiError),
 }
 
+/// A piece that arrives slowly is stored in parts this often, so that little is lost if the service is killed, or if the client comes
+/// back to another instance.
+const STORE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Smaller parts would have to be merged.
+const MIN_STORED_BYTES: u64 = 256 << 10;
+
 /// Receives a piece and appends it. This continues when the client disconnects: what has arrived by then is kept.
 ///
 /// # Errors
@@ -57,7 +70,7 @@ pub async fn receive(app: &AppState, key: TurnKey, piece: IncomingPiece) -> Resu
 }
 
 async fn receive_to_end(app: AppState, key: TurnKey, piece: IncomingPiece) -> Result<Received, ApiError> {
-    let IncomingPiece { draft, offset, end, mut checksum, headers, body } = piece;
+    let IncomingPiece { mut draft, mut offset, end, mut checksum, headers, body, progress } = piece;
     require_unencoded(&headers)?;
     // From here on, a question for the offset ends this request.
     let active = app.service.active_pieces.begin(draft.id);
@@ -68,26 +81,46 @@ async fn receive_to_end(app: AppState, key: TurnKey, piece: IncomingPiece) -> Re
     }
     let mut body = BoundedBody::new(body, limit, &app.config.body);
     let delay = body.server_delay();
-    let length = announced.unwrap_or(limit);
-    let (is_last, memory_bytes) = match end {
-        PieceEnd::AtLength if length == limit => {
-            (announced.is_some() && length > 0 && offset > 0, memory_for_last(&draft, offset, length))
-        }
-        PieceEnd::AtLength | PieceEnd::More => (false, length),
-        PieceEnd::Form(_) => (offset > 0, memory_for_form(offset + length)),
+    let end_offset = offset + announced.unwrap_or(limit);
+    let is_last = match end {
+        PieceEnd::AtLength => announced == Some(limit) && limit > 0,
+        PieceEnd::More => false,
+        PieceEnd::Form(_) => true,
     };
-    if is_last {
+    if is_last && offset > 0 {
         // Before the client sends it in vain.
         app.service.begin_completion(&draft).await?;
     }
-    let receiver = tokio::select! {
-        receiver = app.service.receive_upload(key, memory_bytes) => receiver?,
+    let memory_bytes = |draft: &Draft, offset: u64| match end {
+        PieceEnd::AtLength if end_offset == draft.length => memory_for_last(draft, offset, end_offset - offset),
+        PieceEnd::AtLength | PieceEnd::More => end_offset - offset,
+        PieceEnd::Form(_) => memory_for_form(end_offset),
+    };
+    let mut receiver = tokio::select! {
+        receiver = app.service.receive_upload(key.clone(), memory_bytes(&draft, offset)) => receiver?,
         () = active.must_end() => return Err(ApiError::body_interrupted()),
     };
     let mut file = receiver.file();
+    let mut store_at = Instant::now() + STORE_INTERVAL;
     let mut interruption: Option<ApiError> = None;
     loop {
+        // Without its end, a piece cannot be compared with its checksum.
+        let can_store = checksum.is_none() && file.length() >= MIN_STORED_BYTES;
         let chunk = tokio::select! {
+            () = sleep_until(store_at), if can_store => {
+                let storing = async {
+                    offset = app.service.append_piece(&draft, offset, receiver, file).await?;
+                    draft.received = offset;
+                    app.service.receive_upload(key.clone(), memory_bytes(&draft, offset)).await
+                };
+                receiver = delay.measure(storing).await?;
+                file = receiver.file();
+                store_at = Instant::now() + STORE_INTERVAL;
+                if let Some(progress) = &progress {
+                    progress.send(offset);
+                }
+                continue;
+            }
             chunk = body.next() => chunk,
             () = active.must_end() => {
                 interruption = Some(interrupted(BodyError::Broken));
@@ -100,14 +133,8 @@ async fn receive_to_end(app: AppState, key: TurnKey, piece: IncomingPiece) -> Re
                 if let Some(checksum) = &mut checksum {
                     checksum.update(&chunk);
                 }
-                let pushing = async {
-                    tokio::select! {
-                        pushed = file.push(&chunk) => pushed.map_err(ApiError::from),
-                        () = active.must_end() => Err(ApiError::body_interrupted()),
-                    }
-                };
-                if let Err(error) = delay.measure(pushing).await {
-                    interruption = Some(error);
+                if let Err(error) = delay.measure(file.push(&chunk)).await {
+                    interruption = Some(error.into());
                     break;
                 }
             }
@@ -119,7 +146,6 @@ async fn receive_to_end(app: AppState, key: TurnKey, piece: IncomingPiece) -> Re
         }
     }
     if let Some(error) = interruption {
-        // Without its end, a piece cannot be compared with its checksum.
         if checksum.is_none() && file.length() > 0 {
             let kept = match end {
                 PieceEnd::AtLength => app.service.append(&draft, offset, receiver, file).await.map(drop),

@@ -5,11 +5,11 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body as _;
 
 use super::checksum::{Checksum, digest};
@@ -17,7 +17,7 @@ use super::form::max_bytes;
 use super::piece::{self, IncomingPiece, PieceEnd, Received};
 use super::problem::{Problem, Refusal};
 use super::upload_headers::{
-    ACCEPT_PATCH, MEDIA_TYPE, UPLOAD_COMPLETE, UPLOAD_LENGTH, UPLOAD_LIMIT, UPLOAD_OFFSET, boolean, headers_of_104, integer,
+    ACCEPT_PATCH, MEDIA_TYPE, Progress104, UPLOAD_COMPLETE, UPLOAD_LENGTH, UPLOAD_LIMIT, UPLOAD_OFFSET, boolean, integer,
     limits_of, limits_of_new,
 };
 use super::{count_refusal, uploaded_response};
@@ -29,7 +29,6 @@ use crate::http::request::extractors::{CallerOf, Identity};
 use crate::http::request::fields::FieldErrors;
 use crate::http::request::multipart::Multipart;
 use crate::http::request::parameters::PathParam;
-use crate::http::server::interim::InterimResponses;
 use crate::model::draft::{Draft, DraftMethod, DraftState, UploadId};
 use crate::model::header_parameters::HeaderParameters;
 use crate::model::id::ImageId;
@@ -53,8 +52,8 @@ pub(super) struct Begun {
     draft: Draft,
     /// Whether the request has the whole form.
     is_whole: bool,
-    /// Whether the client has got the address of the upload in a 104 response.
-    is_announced: bool,
+    /// If the client has got the address of the upload in a 104 response.
+    progress: Option<Progress104>,
 }
 
 /// Creates an upload for `POST /images` with `Upload-Complete`. `None` if the request has the whole form, and the client or the limits
@@ -65,10 +64,8 @@ pub(super) struct Begun {
 pub(super) async fn begin(app: &AppState, identity: &Identity, parts: &Parts, is_whole: bool) -> Result<Option<Begun>, Response> {
     let beginning = async {
         let length = announced_length(&parts.headers, 0, is_whole)?;
-        let interim = parts.extensions.get::<InterimResponses>().filter(|interim| interim.is_possible());
-        let interim = interim.filter(|_| app.config.sends_104 && parts.version == Version::HTTP_11);
-        let interim = interim.zip(headers_of_104(&parts.headers));
-        if is_whole && interim.is_none() {
+        let progress = Progress104::of(app, parts);
+        if is_whole && progress.is_none() {
             return Ok(None);
         }
         let draft = match create(app, identity, &parts.headers, length).await {
@@ -77,13 +74,10 @@ pub(super) async fn begin(app: &AppState, identity: &Identity, parts: &Parts, is
             Err(_) if is_whole => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let is_announced = interim.is_some();
-        if let Some((interim, mut headers)) = interim {
-            headers.insert(header::LOCATION, upload_address(app, &draft)?);
-            headers.insert(UPLOAD_LIMIT, limits_of(app, &draft));
-            interim.send_104(&headers);
+        if let Some(progress) = &progress {
+            progress.announce(upload_address(app, &draft)?, limits_of(app, &draft));
         }
-        Ok(Some(Begun { draft, is_whole, is_announced }))
+        Ok(Some(Begun { draft, is_whole, progress }))
     };
     beginning.await.map_err(|refusal| respond(app, Err(refusal)))
 }
@@ -97,14 +91,19 @@ async fn create(app: &AppState, identity: &Identity, headers: &HeaderMap, length
 
 /// Receives the form, or the beginning of it.
 pub(super) async fn receive_form(app: &AppState, identity: &Identity, begun: Begun, headers: &HeaderMap, body: Body) -> Response {
-    let Begun { draft, is_whole, is_announced } = begun;
+    let Begun { draft, is_whole, progress } = begun;
+    let is_announced = progress.is_some();
     let receiving = async {
-        let received = match is_whole {
-            true => receive(app, identity, &draft, 0, PieceEnd::Form(Box::new(identity.clone())), headers, body).await,
-            false if body.is_end_stream() => Ok(with_offset(Response::default(), 0)),
-            false => receive(app, identity, &draft, 0, PieceEnd::More, headers, body).await,
+        let received = async {
+            if !is_whole && body.is_end_stream() {
+                return Ok(with_offset(Response::default(), 0));
+            }
+            let end = if is_whole { PieceEnd::Form(Box::new(identity.clone())) } else { PieceEnd::More };
+            let (checksum, headers) = (Checksum::of_content(headers)?, headers.clone());
+            let piece = IncomingPiece { draft: draft.clone(), offset: 0, end, checksum, headers, body, progress };
+            receive(app, identity, piece).await
         };
-        let mut response = match received {
+        let mut response = match received.await {
             Ok(response) => response,
             Err(refusal) => {
                 // Otherwise, nobody continues it.
@@ -178,9 +177,11 @@ async fn append(
     State(app): State<AppState>,
     identity: Identity,
     PathParam(id): PathParam<UploadId>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Response {
+    let (parts, body) = request.into_parts();
+    let progress = Progress104::of(&app, &parts);
+    let headers = parts.headers;
     let appending = async {
         require_piece(&headers)?;
         let offset =
@@ -208,7 +209,8 @@ async fn append(
             }
         }
         let end = if is_last { PieceEnd::Form(Box::new(identity.clone())) } else { PieceEnd::More };
-        receive(&app, &identity, &draft, offset, end, &headers, body).await
+        let checksum = Checksum::of_content(&headers)?;
+        receive(&app, &identity, IncomingPiece { draft, offset, end, checksum, headers, body, progress }).await
     };
     respond(&app, appending.await)
 }
@@ -231,17 +233,8 @@ async fn discover(State(app): State<AppState>) -> Response {
 }
 
 /// Receives a piece.
-async fn receive(
-    app: &AppState,
-    identity: &Identity,
-    draft: &Draft,
-    offset: u64,
-    end: PieceEnd,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<Response, Refusal> {
-    let checksum = Checksum::of_content(headers)?;
-    let piece = IncomingPiece { draft: draft.clone(), offset, end, checksum, headers: headers.clone(), body };
+async fn receive(app: &AppState, identity: &Identity, piece: IncomingPiece) -> Result<Response, Refusal> {
+    let (draft, offset) = (piece.draft.clone(), piece.offset);
     match piece::receive(app, identity.turn_key(), piece).await {
         Ok(Received::Offset(offset)) => Ok(with_offset(StatusCode::NO_CONTENT.into_response(), offset)),
         Ok(Received::Complete(uploaded)) => {
@@ -267,7 +260,7 @@ async fn receive(
             Failure::Service(Error::WrongChecksum) => Err(Error::malformed("Content-Digest", "differs from the content").into()),
             // The draft requires that the upload ends.
             Failure::Service(Error::TooLarge { .. }) => {
-                app.service.abandon_draft(draft).await;
+                app.service.abandon_draft(&draft).await;
                 Err(if draft.is_length_known { Problem::InconsistentLength.into() } else { too_large(app).into() })
             }
             _ => Err(error.into()),

@@ -133,7 +133,8 @@ async fn create_upload(
         return Ok((draft, None));
     }
     let end = PieceEnd::AtLength;
-    let piece = IncomingPiece { draft: draft.clone(), offset: 0, end, checksum, headers: headers.clone(), body };
+    let headers = headers.clone();
+    let piece = IncomingPiece { draft: draft.clone(), offset: 0, end, checksum, headers, body, progress: None };
     match piece::receive(app, identity.turn_key(), piece).await {
         Ok(progress) => Ok((draft, Some(progress))),
         Err(error) => {
@@ -218,7 +219,8 @@ async fn append(
         if offset != draft.offset() {
             return Err(Error::WrongOffset { offset: draft.offset() }.into());
         }
-        let piece = IncomingPiece { draft: draft.clone(), offset, end: PieceEnd::AtLength, checksum, headers, body };
+        let end = PieceEnd::AtLength;
+        let piece = IncomingPiece { draft: draft.clone(), offset, end, checksum, headers, body, progress: None };
         Ok::<_, ApiError>((draft, piece::receive(&app, identity.turn_key(), piece).await?))
     };
     let (draft, progress) = appending.await.inspect_err(|error| count(&app, error.failure()))?;

@@ -1,10 +1,12 @@
 //! The headers of Resumable Uploads for HTTP, which are structured fields (RFC 9651).
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use sfv::{BareItem, Item, Parser};
 
 use super::form::max_bytes;
 use crate::http::AppState;
+use crate::http::server::interim::InterimResponses;
 use crate::model::draft::Draft;
 
 /// The media type of a piece.
@@ -21,10 +23,36 @@ const INTEROP_VERSION: HeaderName = HeaderName::from_static("upload-draft-intero
 /// The versions of the draft whose 104 responses are like these. Version 6 is that of iOS 18.1.
 const INTEROP_VERSIONS: [u64; 3] = [6, 7, 8];
 
-/// Returns the headers of a 104 response, if the client supports it.
-pub fn headers_of_104(headers: &HeaderMap) -> Option<HeaderMap> {
-    let version = integer(headers, &INTEROP_VERSION).filter(|version| INTEROP_VERSIONS.contains(version))?;
-    Some(HeaderMap::from_iter([(INTEROP_VERSION, HeaderValue::from(version))]))
+/// Sends 104 responses to a client that supports them.
+#[derive(Debug, Clone)]
+pub struct Progress104 {
+    responses: InterimResponses,
+    version: u64,
+}
+
+impl Progress104 {
+    /// Returns `None` if the client or the settings do not permit it.
+    pub fn of(app: &AppState, parts: &Parts) -> Option<Self> {
+        let version = integer(&parts.headers, &INTEROP_VERSION).filter(|version| INTEROP_VERSIONS.contains(version))?;
+        let responses = parts.extensions.get::<InterimResponses>().filter(|responses| responses.is_possible())?.clone();
+        (app.config.sends_104 && parts.version == Version::HTTP_11).then_some(Self { responses, version })
+    }
+
+    /// Sends the address of an upload.
+    pub fn announce(&self, location: HeaderValue, limits: HeaderValue) {
+        self.send_headers([(header::LOCATION, location), (UPLOAD_LIMIT, limits)]);
+    }
+
+    /// Sends how many bytes are stored.
+    pub fn send(&self, offset: u64) {
+        self.send_headers([(UPLOAD_OFFSET, HeaderValue::from(offset))]);
+    }
+
+    fn send_headers<const N: usize>(&self, headers: [(HeaderName, HeaderValue); N]) {
+        let mut headers = HeaderMap::from_iter(headers);
+        headers.insert(INTEROP_VERSION, HeaderValue::from(self.version));
+        self.responses.send_104(&headers);
+    }
 }
 
 /// Returns the value of a header that is an item; `None` if it is absent or malformed.
