@@ -45,7 +45,8 @@ pub fn delete(connection: &mut Connection, location: &str) -> Result<()> {
     }
 }
 
-fn path_of(location: &str) -> Result<&str> {
+/// Returns the path of an address.
+pub fn path_of(location: &str) -> Result<&str> {
     let after_scheme = location.split_once("://").ok_or("the address has no scheme")?.1;
     Ok(&after_scheme[after_scheme.find('/').ok_or("the address has no path")?..])
 }

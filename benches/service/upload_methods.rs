@@ -1,5 +1,5 @@
-//! CPU per upload by method: the form, tus in one piece, and directly to the storage. All upload the same images with the same title
-//! and tags, in turns. Then CPU per file that is received with tus and not processed.
+//! CPU per upload by method: the form, in one piece with tus and as a resumable form, and directly to the storage. All upload the
+//! same images with the same title and tags, in turns. Then CPU per file that is received with tus and not processed.
 //!
 //! The file of a direct upload goes to the storage, which runs in the service's process if it is embedded. So the `PUT` is measured
 //! separately.
@@ -80,12 +80,13 @@ impl Measured<'_> {
 }
 
 fn compare_methods(ours: &Measured<'_>, images: &[ImageFile], rounds: usize) -> Result<()> {
-    let [mut by_form, mut by_tus, mut created_with_it, mut direct, mut put] = [Duration::ZERO; 5];
+    let [mut by_form, mut by_tus, mut created_with_it, mut by_resumable_form, mut direct, mut put] = [Duration::ZERO; 6];
     let upload_all = |upload: Upload| ours.measure(|connection| each(images, |image| upload(connection, image)));
     for _ in 0..rounds {
         by_form += upload_all(form)?.1;
         by_tus += upload_all(one_piece)?.1;
         created_with_it += upload_all(create_with_it)?.1;
+        by_resumable_form += upload_all(resumable_form)?.1;
         let (opened, opening) =
             ours.measure(|connection| images.iter().map(|image| open_direct(connection, image)).collect::<Result<Vec<_>>>())?;
         put += ours.measure(|_| send_to_storage(&opened, images))?.1;
@@ -96,6 +97,7 @@ fn compare_methods(ours: &Measured<'_>, images: &[ImageFile], rounds: usize) -> 
     print("form", by_form, uploads, by_form, "form");
     print("tus, one piece", by_tus, uploads, by_form, "form");
     print("tus, created with the piece", created_with_it, uploads, by_form, "form");
+    print("resumable form, one piece", by_resumable_form, uploads, by_form, "form");
     print("direct, create and complete", direct, uploads, by_form, "form");
     print("direct, with the PUT", direct + put, uploads, by_form, "form");
     Ok(())
@@ -133,6 +135,26 @@ fn one_piece(connection: &mut Connection, image: &ImageFile) -> Result<bool> {
 fn create_with_it(connection: &mut Connection, image: &ImageFile) -> Result<bool> {
     let response = tus::create(connection, OURS, &image.name, image.bytes.len(), Some(&image.bytes))?;
     Ok(response.status == 201 && !response.body.is_empty())
+}
+
+/// Sends the form with Resumable Uploads for HTTP.
+fn resumable_form(connection: &mut Connection, image: &ImageFile) -> Result<bool> {
+    let request = post_image(&image.name, &image.bytes);
+    let end_of_head = request.windows(4).position(|bytes| bytes == b"\r\n\r\n").ok_or("no head")?;
+    let (head, form) = (std::str::from_utf8(&request[..end_of_head])?, &request[end_of_head + 4..]);
+    let content_type = head.lines().find(|line| line.starts_with("content-type: ")).ok_or("no type")?;
+    let head = format!(
+        "POST /images HTTP/1.1\r\nhost: localhost\r\nx-user-id: bench\r\nupload-complete: ?0\r\n{content_type}\r\n\
+         content-length: 0\r\n\r\n"
+    );
+    let location = connection.send(head.as_bytes())?.location.ok_or("no location")?;
+    let head = format!(
+        "PATCH {} HTTP/1.1\r\nhost: localhost\r\nx-user-id: bench\r\nupload-complete: ?1\r\nupload-offset: 0\r\n\
+         content-type: application/partial-upload\r\ncontent-length: {}\r\n\r\n",
+        tus::path_of(&location)?,
+        form.len()
+    );
+    Ok(connection.send(&[head.as_bytes(), form].concat())?.status == 200)
 }
 
 /// An open direct upload.

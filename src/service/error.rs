@@ -86,7 +86,7 @@ pub enum Error {
     TooLarge { limit_bytes: u64 },
     /// Rejected by its length, before the file is examined.
     #[error(
-        "The request body is larger than {limit_bytes} bytes. The file can have at most {}; the operator can raise MAX_FILE_SIZE.",
+        "The upload is larger than {limit_bytes} bytes. The file can have at most {}; the operator can raise MAX_FILE_SIZE.",
         counted(*max_file_bytes, "byte")
     )]
     UploadTooLarge { limit_bytes: u64, max_file_bytes: u64 },
