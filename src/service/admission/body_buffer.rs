@@ -125,9 +125,7 @@ impl Receiver {
         self.service.metrics.observe_stage("admission", started.elapsed());
         result
     }
-}
 
-impl Receiver {
     /// Like [`Receiver::admit`], but reserves `bytes`: memory for the file and for the larger file that contains it. If bodies do not
     /// spill, the receiver must have reserved that memory from the start.
     ///

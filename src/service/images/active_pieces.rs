@@ -41,10 +41,20 @@ impl ActivePieces {
         ActivePiece { all: self.clone(), id, tokens }
     }
 
-    /// Ends the reception of an upload's pieces, and waits until what has arrived is stored.
-    pub async fn end(&self, id: UploadId) {
+    /// Ends the reception of an upload's pieces.
+    pub fn interrupt(&self, id: UploadId) {
+        drop(self.signal(id));
+    }
+
+    fn signal(&self, id: UploadId) -> Vec<Arc<Tokens>> {
         let active = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned().unwrap_or_default();
         active.iter().for_each(|tokens| tokens.end.cancel());
+        active
+    }
+
+    /// Ends the reception of an upload's pieces, and waits until what has arrived is stored.
+    pub async fn end(&self, id: UploadId) {
+        let active = self.signal(id);
         let finished = futures::future::join_all(active.iter().map(|tokens| tokens.finished.cancelled()));
         // Then the offset is that of what is stored so far.
         tokio::time::timeout(MAX_WAIT, finished).await.unwrap_or_default();

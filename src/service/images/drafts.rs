@@ -148,27 +148,30 @@ impl Service {
     /// As for [`Service::find_draft`].
     pub async fn cancel_draft(&self, caller: &Caller, id: UploadId) -> Result<(), Error> {
         let draft = self.find_draft_to_change(caller, id).await?;
-        self.cancel(&draft).await
-    }
-
-    async fn cancel(&self, draft: &Draft) -> Result<(), Error> {
         let mut tx = self.db.begin().await?;
-        store::images::uploads::cancel(&mut tx, draft).await?;
+        store::images::uploads::cancel(&mut tx, &draft).await?;
         tx.commit().await?;
-        self.remove_draft_objects_early(draft).await;
+        self.active_pieces.interrupt(id);
+        self.remove_draft_objects_early(&draft).await;
         Ok(())
     }
 
-    /// Cancels a draft that its client cannot use, unless another request is completing it. If this fails, the draft expires.
+    /// Cancels a draft that its client cannot use, unless another request has continued it or is completing it. If this fails, the
+    /// draft expires.
     pub async fn abandon_draft(&self, draft: &Draft) {
         let abandoning = async {
-            match self.lease_of_completion(draft).await? {
-                Some(_) => Ok(()),
-                None => self.cancel(draft).await,
+            if self.lease_of_completion(draft).await?.is_some() {
+                return Ok(false);
             }
+            let mut tx = self.db.begin().await?;
+            let abandoned = store::images::uploads::abandon(&mut tx, draft).await?;
+            tx.commit().await?;
+            Ok::<_, Error>(abandoned)
         };
-        if let Err(error) = abandoning.await {
-            tracing::warn!(upload_id = %draft.id, "failed to cancel an upload: {}", chain(&error));
+        match abandoning.await {
+            Ok(true) => self.remove_draft_objects_early(draft).await,
+            Ok(false) => {}
+            Err(error) => tracing::warn!(upload_id = %draft.id, "failed to cancel an upload: {}", chain(&error)),
         }
     }
 
@@ -260,13 +263,13 @@ impl Service {
                 return Ok(false);
             }
             let mut tx = self.db.begin().await?;
-            store::images::uploads::fail(&mut tx, draft, &failure).await?;
+            let failed = store::images::uploads::fail(&mut tx, draft, &failure).await?;
             tx.commit().await?;
-            Ok::<_, Error>(true)
+            Ok::<_, Error>(failed)
         };
         match failed.await {
             Ok(true) => self.remove_draft_objects_early(draft).await,
-            // If that request fails, the objects are needed again.
+            // Another request may need the objects.
             Ok(false) => {}
             Err(error) => tracing::warn!(upload_id = %draft.id, "failed to record a refused file: {}", chain(&error)),
         }

@@ -115,7 +115,16 @@ impl Service {
         let is_recorded = store::images::uploads::set_length(&mut tx, draft.id, draft.received, length).await?;
         tx.commit().await?;
         if !is_recorded {
-            return Err(self.wrong_offset(draft.id).await?);
+            let now = store::images::uploads::find(&self.db, draft.id).await?;
+            return match now.filter(|now| now.state == DraftState::Open && now.is_length_known) {
+                // Another request has announced it in the meantime.
+                Some(now) if now.length != length => Ok(false),
+                Some(now) if now.received == draft.received => {
+                    (draft.length, draft.is_length_known) = (length, true);
+                    Ok(true)
+                }
+                _ => Err(self.wrong_offset(draft.id).await?),
+            };
         }
         (draft.length, draft.is_length_known) = (length, true);
         Ok(true)

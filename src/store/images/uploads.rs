@@ -152,15 +152,27 @@ pub async fn set_length(tx: &mut Tx, id: UploadId, received: u64, length: u64) -
     Ok(tx.execute(sql.bind(id.uuid()).bind(number(length)).bind(number(received))).await? == 1)
 }
 
-/// Ends an open upload whose file was refused.
-pub async fn fail(tx: &mut Tx, draft: &Draft, failure: &DraftFailure) -> Result<(), Error> {
+/// Ends an open upload whose file was refused. Returns `false` if it has received other bytes, or has ended.
+pub async fn fail(tx: &mut Tx, draft: &Draft, failure: &DraftFailure) -> Result<bool, Error> {
     let failure = match failure {
         DraftFailure::InvalidFile { reason } => json!({"error": INVALID_FILE, "reason": reason}),
         DraftFailure::InvalidForm { reason } => json!({"error": INVALID_FORM, "reason": reason}),
         DraftFailure::UnsupportedFormat { found } => json!({"error": "unsupported_format", "found": found}),
     };
-    let sql = Sql::new("update uploads set state = 'failed', counted = $2, failure = $3 where id = $1 and state = 'open'");
-    tx.execute(sql.bind(draft.id.uuid()).bind(draft.method.can_outlive_its_end()).bind(failure)).await.map(drop)
+    let sql = Sql::new(
+        "update uploads set state = 'failed', counted = $2, failure = $3 where id = $1 and state = 'open' and received = $4",
+    );
+    let sql = sql.bind(draft.id.uuid()).bind(draft.method.can_outlive_its_end()).bind(failure);
+    Ok(tx.execute(sql.bind(i64::try_from(draft.received).unwrap_or(i64::MAX))).await? == 1)
+}
+
+/// Cancels an open upload. Returns `false` if it has received other bytes, or has ended.
+pub async fn abandon(tx: &mut Tx, draft: &Draft) -> Result<bool, Error> {
+    let sql = Sql::new(
+        "update uploads set state = 'cancelled', counted = counted and $2 where id = $1 and state = 'open' and received = $3",
+    );
+    let sql = sql.bind(draft.id.uuid()).bind(draft.method.can_outlive_its_end());
+    Ok(tx.execute(sql.bind(i64::try_from(draft.received).unwrap_or(i64::MAX))).await? == 1)
 }
 
 /// Cancels an upload in any state.

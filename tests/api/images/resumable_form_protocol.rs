@@ -67,6 +67,8 @@ async fn lengths_must_agree() {
     assert_eq!(head(&app, &path).await.header("upload-length"), form.len().to_string());
     inconsistent(&app.send(piece(&app, &path, 2000, "?0").header("Upload-Length", form.len() + 1).body("piece")).await);
     inconsistent(&finish(&app, &path, 2000, &form[2000..3000]).await);
+    let chunks = futures::stream::iter([Ok::<_, std::io::Error>(form[2000..3000].to_vec())]);
+    inconsistent(&app.send(piece(&app, &path, 2000, "?1").body(reqwest::Body::wrap_stream(chunks))).await);
     finish(&app, &path, 2000, &form[2000..]).await.ok();
     // More than the announced length ends the upload.
     let created = app.send(creation(&app, "?0").header("Upload-Length", 1000).body(form[..500].to_vec())).await;
@@ -75,6 +77,28 @@ async fn lengths_must_agree() {
     inconsistent(&app.send(piece(&app, &path, 500, "?0").body(reqwest::Body::wrap_stream(chunks))).await);
     assert_eq!(head(&app, &path).await.status, 404);
     app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_refused_request_changes_nothing() {
+    let app = TestApp::start().await;
+    let form = Form::new().file(&jpeg(300, 200, 1)).finish();
+    let path = open(&app).await;
+    append(&app, &path, 0, &form[..1000]).await;
+    let last = || piece(&app, &path, 1000, "?1").body(form[1000..2000].to_vec());
+    assert_error(&app.send(last().header("Content-Encoding", "gzip")).await, 415, "UnsupportedMediaType");
+    assert_error(&app.send(last().header("Content-Digest", "nonsense!")).await, 400, "BadRequest");
+    let request = app.request(Method::PATCH, &path).header("X-User-Id", "not a user!").header("Upload-Offset", 1000);
+    let request = request.header("Upload-Complete", "?1").header("Content-Type", "application/partial-upload");
+    assert_error(&app.send(request.body(form[1000..].to_vec())).await, 422, "ValidationError");
+    assert_eq!(head(&app, &path).await.header("upload-length"), "");
+    finish(&app, &path, 1000, &form[1000..]).await.ok();
+    // Only uploads that were refused are counted.
+    app.by("alice", Method::HEAD, "/uploads/resumable/019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17").await;
+    for result in ["wrong_offset", "not_found", "body_interrupted"] {
+        let series = format!("uploads_total{{method=\"resumable_form\",result=\"{result}\"}}");
+        assert!(!app.get("/metrics").await.text().contains(&series), "{result}");
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 //! The status 104 (Upload Resumption Supported), read from the connection: HTTP clients hide it.
 
+use image_service::model::id::UploadId;
+use image_service::service::admission::fair_queue::TurnKey;
+use image_service::store::images::uploads;
 use reqwest::Method;
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -194,6 +197,45 @@ async fn a_slow_form_gets_its_progress() {
     app.assert_sound().await;
 }
 
+/// Appends the first piece without ending the request that is sending.
+async fn append_elsewhere(app: &TestApp, id: &str, bytes: &[u8]) {
+    let id = UploadId::parse(id).expect("an id");
+    let draft = uploads::find(&app.database().await, id).await.expect("an answer").expect("an upload");
+    let user = TurnKey::User(draft.user_id.clone());
+    let receiver = app.service().receive_upload(user, bytes.len() as u64).await.expect("memory");
+    let mut piece = receiver.file();
+    piece.push(bytes).await.expect("memory");
+    app.service().append_piece(&draft, 0, receiver, piece).await.expect("a new offset");
+}
+
+#[tokio::test]
+async fn an_upload_that_was_continued_elsewhere_is_not_ended_by_its_first_request() {
+    let app = TestApp::with(&[SENDS_104]).await;
+    let form = Form::new().file(&jpeg(300, 200, 1)).finish();
+    for is_closed in [false, true] {
+        let mut stale = connect(&app).await;
+        stale.send(head(form.len(), VERSION)).await;
+        let path = path_of(&stale.read_answer().await);
+        stale.send(&form[..2000]).await;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        // Another instance does not know of the request that is arriving here.
+        let id = path.rsplit('/').next().expect("an id");
+        append_elsewhere(&app, id, &form[..1000]).await;
+        if is_closed {
+            drop(stale);
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        } else {
+            stale.send(&form[2000..]).await;
+            let answer = stale.read_answer().await;
+            assert!(answer.head.starts_with("HTTP/1.1 409 "), "{answer:?}");
+        }
+        let request = app.request(Method::PATCH, &path).header("X-User-Id", "alice").header("Upload-Offset", 1000);
+        let request = request.header("Upload-Complete", "?1").header("Content-Type", "application/partial-upload");
+        app.send(request.body(form[1000..].to_vec())).await.ok();
+    }
+    app.assert_sound().await;
+}
+
 #[tokio::test]
 async fn an_upload_that_nobody_continues_is_removed() {
     let app = TestApp::with(&[SENDS_104, "--max-file-size=100KiB", "--max-open-uploads=1"]).await;
@@ -202,13 +244,14 @@ async fn an_upload_that_nobody_continues_is_removed() {
     let too_large = format!("{chunked}40000\r\n{}\r\n0\r\n\r\n", "x".repeat(0x40000));
     let digest = format!("{VERSION}Content-Digest: sha-256=:{}=:\r\n", "A".repeat(43));
     let wrong_digest = [head(form.len(), &digest).as_bytes(), &form].concat();
-    for (request, status) in [(too_large.as_bytes(), 413), (wrong_digest.as_slice(), 400)] {
+    for (request, status, after) in [(too_large.as_bytes(), 413, 404), (wrong_digest.as_slice(), 400, 204)] {
         let mut connection = connect(&app).await;
         connection.send(request).await;
         let path = path_of(&connection.read_answer().await);
         let answer = connection.read_answer().await;
         assert!(answer.head.starts_with(&format!("HTTP/1.1 {status} ")), "{answer:?}");
-        assert_eq!(app.by("alice", Method::HEAD, &path).await.status, 404);
+        // A piece that was damaged on the way can be sent again.
+        assert_eq!(app.by("alice", Method::HEAD, &path).await.status, after);
     }
     app.assert_sound().await;
 }

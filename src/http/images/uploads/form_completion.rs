@@ -16,7 +16,17 @@ use crate::service::admission::body_buffer::{ArrivingFile, Receiver};
 use crate::service::error::Error;
 use crate::service::images::upload_request::{Upload, Uploaded};
 
-/// Makes an image of a form of which `last` has just arrived. Returns the inner error if the form is refused for good.
+/// What has become of a form.
+#[derive(Debug)]
+pub enum Completion {
+    Stored(Box<Uploaded>),
+    /// It is refused for good.
+    Refused(ApiError),
+    /// It is shorter than announced.
+    WrongLength,
+}
+
+/// Makes an image of a form of which `last` has just arrived.
 ///
 /// # Errors
 /// The upload is not over: the client can ask for the offset, and continue.
@@ -27,24 +37,26 @@ pub async fn complete(
     offset: u64,
     receiver: Receiver,
     last: ArrivingFile,
-) -> Result<Result<Uploaded, ApiError>, ApiError> {
+) -> Result<Completion, ApiError> {
     let length = offset + last.length();
     if draft.is_length_known && draft.length != length {
-        return Err(Error::malformed("Upload-Length", "differs from the number of bytes that were sent").into());
+        return Ok(Completion::WrongLength);
     }
     let (form, receiver) = app.service.assemble_form(draft, offset, receiver, last).await?;
-    app.service.announce_length(&mut draft.clone(), length).await?;
+    if !app.service.announce_length(&mut draft.clone(), length).await? {
+        return Ok(Completion::WrongLength);
+    }
     let (upload, file) = match read_form(app, identity, draft, form, &receiver).await {
         Ok(read) => read,
         Err(error) if is_final(&error) => {
             app.service.fail_form(draft, error.failure().to_string()).await;
-            return Ok(Err(error));
+            return Ok(Completion::Refused(error));
         }
         Err(error) => return Err(error),
     };
     match app.service.complete_form(draft, upload, receiver, file).await.map_err(ApiError::from) {
-        Ok(uploaded) => Ok(Ok(uploaded)),
-        Err(error) if is_final(&error) => Ok(Err(error)),
+        Ok(uploaded) => Ok(Completion::Stored(Box::new(uploaded))),
+        Err(error) if is_final(&error) => Ok(Completion::Refused(error)),
         Err(error) => Err(error),
     }
 }

@@ -30,6 +30,7 @@ use crate::http::request::fields::Query;
 use crate::http::request::json;
 use crate::model::header_parameters::HeaderParameters;
 use crate::model::id::ImageId;
+use crate::service::error::Error;
 use crate::service::images::upload_request::{UploadMethod, Uploaded};
 
 /// An uploaded image.
@@ -104,14 +105,20 @@ fn is_json(headers: &HeaderMap) -> bool {
     HeaderParameters::parse(content_type).kind == "application/json"
 }
 
+fn address(app: &AppState, path: &str) -> Result<HeaderValue, Error> {
+    HeaderValue::try_from(format!("{}/{path}", app.config.link_base)).map_err(Error::internal)
+}
+
 fn uploaded_response(uploaded: &Uploaded) -> Result<Response, ApiError> {
     let image = ImageView::new(&uploaded.image, Some(&uploaded.links));
     let response = UploadedImage { message: "Image uploaded successfully", image_id: Text(uploaded.image.id), image };
     json::response(&response, ImageView::SIZE_BYTES)
 }
 
+/// Counts an upload that was refused. A client that continues its upload later is not refused.
 fn count_refusal(app: &AppState, method: UploadMethod, failure: &Failure) {
     match failure {
+        Failure::BodyInterrupted | Failure::Service(Error::WrongOffset { .. } | Error::UploadInUse { .. }) => {}
         Failure::Service(error) => app.service.count_refusal(method, error),
         other => app.service.metrics.count_upload(method.name(), other.name()),
     }

@@ -8,10 +8,10 @@ use http::{HeaderMap, header};
 use tokio::time::{Instant, sleep_until};
 
 use super::checksum::Checksum;
-use super::form_completion::complete;
+use super::form_completion::{Completion, complete};
 use super::upload_headers::Progress104;
 use crate::http::AppState;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, Failure};
 use crate::http::request::body::{BodyError, BoundedBody, require_unencoded};
 use crate::http::request::extractors::Identity;
 use crate::model::draft::Draft;
@@ -51,6 +51,8 @@ pub enum Received {
     Complete(Box<Uploaded>),
     /// Everything has arrived, and was refused for good.
     Refused(ApiError),
+    /// The client says that everything has arrived, but it is less than announced.
+    WrongLength,
 }
 
 /// A piece that arrives slowly is stored in parts this often, so that little is lost if the service is killed, or if the client comes
@@ -70,7 +72,18 @@ pub async fn receive(app: &AppState, key: TurnKey, piece: IncomingPiece) -> Resu
 }
 
 async fn receive_to_end(app: AppState, key: TurnKey, piece: IncomingPiece) -> Result<Received, ApiError> {
-    let IncomingPiece { mut draft, mut offset, end, mut checksum, headers, body, progress } = piece;
+    let (mut draft, is_form) = (piece.draft.clone(), !matches!(piece.end, PieceEnd::AtLength));
+    let received = receive_parts(&app, key, piece, &mut draft).await;
+    if is_form && matches!(&received, Err(error) if matches!(error.failure(), Failure::Service(Error::TooLarge { .. }))) {
+        // The draft of the protocol requires that the upload ends.
+        app.service.abandon_draft(&draft).await;
+    }
+    received
+}
+
+/// `draft`: that of the piece, which is kept current.
+async fn receive_parts(app: &AppState, key: TurnKey, piece: IncomingPiece, draft: &mut Draft) -> Result<Received, ApiError> {
+    let IncomingPiece { draft: _, mut offset, end, mut checksum, headers, body, progress } = piece;
     require_unencoded(&headers)?;
     // From here on, a question for the offset ends this request.
     let active = app.service.active_pieces.begin(draft.id);
@@ -89,7 +102,7 @@ async fn receive_to_end(app: AppState, key: TurnKey, piece: IncomingPiece) -> Re
     };
     if is_last && offset > 0 {
         // Before the client sends it in vain.
-        app.service.begin_completion(&draft).await?;
+        app.service.begin_completion(draft).await?;
     }
     let memory_bytes = |draft: &Draft, offset: u64| match end {
         PieceEnd::AtLength if end_offset == draft.length => memory_for_last(draft, offset, end_offset - offset),
@@ -97,7 +110,7 @@ async fn receive_to_end(app: AppState, key: TurnKey, piece: IncomingPiece) -> Re
         PieceEnd::Form(_) => memory_for_form(end_offset),
     };
     let mut receiver = tokio::select! {
-        receiver = app.service.receive_upload(key.clone(), memory_bytes(&draft, offset)) => receiver?,
+        receiver = app.service.receive_upload(key.clone(), memory_bytes(draft, offset)) => receiver?,
         () = active.must_end() => return Err(ApiError::body_interrupted()),
     };
     let mut file = receiver.file();
@@ -109,9 +122,12 @@ async fn receive_to_end(app: AppState, key: TurnKey, piece: IncomingPiece) -> Re
         let chunk = tokio::select! {
             () = sleep_until(store_at), if can_store => {
                 let storing = async {
-                    offset = app.service.append_piece(&draft, offset, receiver, file).await?;
+                    offset = app.service.append_piece(draft, offset, receiver, file).await?;
                     draft.received = offset;
-                    app.service.receive_upload(key.clone(), memory_bytes(&draft, offset)).await
+                    tokio::select! {
+                        receiver = app.service.receive_upload(key.clone(), memory_bytes(draft, offset)) => receiver.map_err(ApiError::from),
+                        () = active.must_end() => Err(ApiError::body_interrupted()),
+                    }
                 };
                 receiver = delay.measure(storing).await?;
                 file = receiver.file();
@@ -148,8 +164,8 @@ async fn receive_to_end(app: AppState, key: TurnKey, piece: IncomingPiece) -> Re
     if let Some(error) = interruption {
         if checksum.is_none() && file.length() > 0 {
             let kept = match end {
-                PieceEnd::AtLength => app.service.append(&draft, offset, receiver, file).await.map(drop),
-                PieceEnd::More | PieceEnd::Form(_) => app.service.append_piece(&draft, offset, receiver, file).await.map(drop),
+                PieceEnd::AtLength => app.service.append(draft, offset, receiver, file).await.map(drop),
+                PieceEnd::More | PieceEnd::Form(_) => app.service.append_piece(draft, offset, receiver, file).await.map(drop),
             };
             kept?;
         }
@@ -159,14 +175,15 @@ async fn receive_to_end(app: AppState, key: TurnKey, piece: IncomingPiece) -> Re
         checksum.finish()?;
     }
     match end {
-        PieceEnd::AtLength => Ok(match app.service.append(&draft, offset, receiver, file).await? {
+        PieceEnd::AtLength => Ok(match app.service.append(draft, offset, receiver, file).await? {
             Progress::Received(offset) => Received::Offset(offset),
             Progress::Complete(uploaded) => Received::Complete(uploaded),
         }),
-        PieceEnd::More => Ok(Received::Offset(app.service.append_piece(&draft, offset, receiver, file).await?)),
-        PieceEnd::Form(identity) => Ok(match complete(&app, &identity, &draft, offset, receiver, file).await? {
-            Ok(uploaded) => Received::Complete(Box::new(uploaded)),
-            Err(error) => Received::Refused(error),
+        PieceEnd::More => Ok(Received::Offset(app.service.append_piece(draft, offset, receiver, file).await?)),
+        PieceEnd::Form(identity) => Ok(match complete(app, &identity, draft, offset, receiver, file).await? {
+            Completion::Stored(uploaded) => Received::Complete(uploaded),
+            Completion::Refused(error) => Received::Refused(error),
+            Completion::WrongLength => Received::WrongLength,
         }),
     }
 }

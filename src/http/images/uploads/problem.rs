@@ -12,6 +12,8 @@ use crate::service::error::Error;
 pub enum Refusal {
     Api(ApiError),
     Problem(Problem),
+    /// A piece differs from its `Content-Digest`.
+    WrongDigest,
 }
 
 /// The problem types of the draft.
@@ -31,10 +33,15 @@ impl<E: Into<ApiError>> From<E> for Refusal {
 impl Refusal {
     /// Returns whether the client can ask for the offset and continue.
     pub fn is_temporary(&self) -> bool {
-        let Self::Api(error) = self else { return false };
-        let failure = error.failure();
-        matches!(failure, Failure::BodyInterrupted | Failure::Service(Error::BodyTooSlow | Error::UploadInUse { .. }))
-            || failure.error_type().status().is_server_error()
+        let failure = match self {
+            Self::Problem(problem) => return matches!(problem, Problem::WrongOffset { .. }),
+            Self::WrongDigest => return true,
+            Self::Api(error) => error.failure(),
+        };
+        matches!(
+            failure,
+            Failure::BodyInterrupted | Failure::Service(Error::BodyTooSlow | Error::UploadInUse { .. } | Error::NotFound { .. })
+        ) || failure.error_type().status().is_server_error()
     }
 }
 

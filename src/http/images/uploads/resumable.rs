@@ -20,7 +20,7 @@ use super::upload_headers::{
     ACCEPT_PATCH, MEDIA_TYPE, Progress104, UPLOAD_COMPLETE, UPLOAD_LENGTH, UPLOAD_LIMIT, UPLOAD_OFFSET, boolean, integer,
     limits_of, limits_of_new,
 };
-use super::{count_refusal, uploaded_response};
+use super::{address, count_refusal, uploaded_response};
 use crate::http::AppState;
 use crate::http::error::{ApiError, Failure};
 use crate::http::identity::authentication::authenticate;
@@ -70,7 +70,7 @@ pub(super) async fn begin(app: &AppState, identity: &Identity, parts: &Parts, is
         }
         let draft = match create(app, identity, &parts.headers, length).await {
             Ok(draft) => draft,
-            // As an ordinary upload, it may succeed. If not, the error is the same.
+            // As an ordinary upload, it may succeed.
             Err(_) if is_whole => return Ok(None),
             Err(error) => return Err(error.into()),
         };
@@ -79,7 +79,12 @@ pub(super) async fn begin(app: &AppState, identity: &Identity, parts: &Parts, is
         }
         Ok(Some(Begun { draft, is_whole, progress }))
     };
-    beginning.await.map_err(|refusal| respond(app, Err(refusal)))
+    beginning.await.map_err(|refusal| {
+        if let Refusal::Api(error) = &refusal {
+            count_refusal(app, UploadMethod::ResumableForm, error.failure());
+        }
+        respond(app, Err(refusal))
+    })
 }
 
 async fn create(app: &AppState, identity: &Identity, headers: &HeaderMap, length: Option<u64>) -> Result<Draft, ApiError> {
@@ -184,6 +189,11 @@ async fn append(
     let headers = parts.headers;
     let appending = async {
         require_piece(&headers)?;
+        require_unencoded(&headers)?;
+        if !identity.invalid_fields.is_empty() {
+            return Err(Error::Invalid(identity.invalid_fields.clone()).into());
+        }
+        let checksum = Checksum::of_content(&headers)?;
         let offset =
             integer(&headers, &UPLOAD_OFFSET).ok_or_else(|| Error::malformed("Upload-Offset", "must be a whole number"))?;
         let is_last = is_complete(&headers).ok_or_else(|| Error::malformed("Upload-Complete", "must be ?0 or ?1"))?;
@@ -204,12 +214,12 @@ async fn append(
         }
         if let Some(length) = announced_length(&headers, offset, is_last)? {
             require_size(&app, length)?;
-            if !app.service.announce_length(&mut draft, length).await? {
+            let announced = app.service.announce_length(&mut draft, length).await;
+            if !announced.map_err(|error| refusal(error.into(), offset))? {
                 return Err(Problem::InconsistentLength.into());
             }
         }
         let end = if is_last { PieceEnd::Form(Box::new(identity.clone())) } else { PieceEnd::More };
-        let checksum = Checksum::of_content(&headers)?;
         receive(&app, &identity, IncomingPiece { draft, offset, end, checksum, headers, body, progress }).await
     };
     respond(&app, appending.await)
@@ -219,7 +229,6 @@ async fn append(
 async fn cancel(State(app): State<AppState>, CallerOf(caller): CallerOf, PathParam(id): PathParam<UploadId>) -> Response {
     let cancelling = async {
         let draft = app.service.find_resumable_upload(&caller, DraftMethod::Form, id).await?;
-        app.service.active_pieces.end(id).await;
         app.service.cancel_draft(&caller, draft.id).await?;
         Ok(StatusCode::NO_CONTENT.into_response())
     };
@@ -253,18 +262,24 @@ async fn receive(app: &AppState, identity: &Identity, piece: IncomingPiece) -> R
             response.headers_mut().insert(UPLOAD_COMPLETE, boolean(true));
             Ok(response)
         }
-        Err(error) => match *error.failure() {
-            Failure::Service(Error::WrongOffset { offset: expected }) => {
-                Err(Problem::WrongOffset { expected, provided: offset }.into())
-            }
-            Failure::Service(Error::WrongChecksum) => Err(Error::malformed("Content-Digest", "differs from the content").into()),
-            // The draft requires that the upload ends.
-            Failure::Service(Error::TooLarge { .. }) => {
-                app.service.abandon_draft(&draft).await;
-                Err(if draft.is_length_known { Problem::InconsistentLength.into() } else { too_large(app).into() })
-            }
-            _ => Err(error.into()),
-        },
+        Ok(Received::WrongLength) => Err(Problem::InconsistentLength.into()),
+        Err(error) => {
+            count_refusal(app, UploadMethod::ResumableForm, error.failure());
+            Err(match *error.failure() {
+                Failure::Service(Error::TooLarge { .. }) if draft.is_length_known => Problem::InconsistentLength.into(),
+                Failure::Service(Error::TooLarge { .. }) => too_large(app).into(),
+                _ => refusal(error, offset),
+            })
+        }
+    }
+}
+
+/// Returns why a piece at `offset` was refused.
+fn refusal(error: ApiError, offset: u64) -> Refusal {
+    match *error.failure() {
+        Failure::Service(Error::WrongOffset { offset: expected }) => Problem::WrongOffset { expected, provided: offset }.into(),
+        Failure::Service(Error::WrongChecksum) => Refusal::WrongDigest,
+        _ => error.into(),
     }
 }
 
@@ -310,10 +325,6 @@ fn image_address(app: &AppState, image: ImageId) -> Result<HeaderValue, Error> {
     address(app, &format!("images/{image}"))
 }
 
-fn address(app: &AppState, path: &str) -> Result<HeaderValue, Error> {
-    HeaderValue::try_from(format!("{}/{path}", app.config.link_base)).map_err(Error::internal)
-}
-
 /// Adds the limits to a response that says that they are exceeded.
 pub(super) fn with_limit(app: &AppState, mut response: Response) -> Response {
     if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
@@ -322,13 +333,15 @@ pub(super) fn with_limit(app: &AppState, mut response: Response) -> Response {
     response
 }
 
-/// Returns the response, and counts refusals.
+/// Returns the response.
 fn respond(app: &AppState, result: Result<Response, Refusal>) -> Response {
     match result {
         Ok(response) => response,
         Err(Refusal::Problem(problem)) => problem.into_response(),
+        Err(Refusal::WrongDigest) => {
+            ApiError::from(Error::malformed("Content-Digest", "differs from the content")).into_response()
+        }
         Err(Refusal::Api(error)) => {
-            count_refusal(app, UploadMethod::ResumableForm, error.failure());
             let is_in_use = matches!(error.failure(), Failure::Service(Error::UploadInUse { .. }));
             let mut response = error.into_response();
             if is_in_use {

@@ -15,7 +15,7 @@ use http_body::Body as _;
 use super::checksum::{ALGORITHMS, Checksum};
 use super::metadata::Metadata;
 use super::piece::{self, IncomingPiece, PieceEnd, Received};
-use super::{count_refusal, uploaded_response};
+use super::{address, count_refusal, uploaded_response};
 use crate::http::AppState;
 use crate::http::error::{ApiError, Failure};
 use crate::http::identity::authentication::authenticate;
@@ -98,7 +98,7 @@ async fn discover(State(app): State<AppState>) -> Response {
 /// Creates an upload. The body may be its first piece.
 async fn create(State(app): State<AppState>, identity: Identity, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     let created = create_upload(&app, &identity, &headers, body).await;
-    let (draft, progress) = created.inspect_err(|error| count(&app, error.failure()))?;
+    let (draft, progress) = created.inspect_err(|error| count_refusal(&app, UploadMethod::Tus, error.failure()))?;
     let mut response = match &progress {
         Some(Received::Complete(uploaded)) => uploaded_response(uploaded)?,
         _ => Response::default(),
@@ -223,10 +223,11 @@ async fn append(
         let piece = IncomingPiece { draft: draft.clone(), offset, end, checksum, headers, body, progress: None };
         Ok::<_, ApiError>((draft, piece::receive(&app, identity.turn_key(), piece).await?))
     };
-    let (draft, progress) = appending.await.inspect_err(|error| count(&app, error.failure()))?;
+    let (draft, progress) = appending.await.inspect_err(|error| count_refusal(&app, UploadMethod::Tus, error.failure()))?;
     let mut response = match &progress {
         Received::Offset(_) => StatusCode::NO_CONTENT.into_response(),
         Received::Refused(error) => return Err(error.clone()),
+        Received::WrongLength => return Err(Error::internal("a piece of a file ended as a form does").into()),
         Received::Complete(uploaded) => {
             let mut response = uploaded_response(uploaded)?;
             let image = format!("images/{}", uploaded.image.id);
@@ -246,7 +247,6 @@ async fn terminate(
     PathParam(id): PathParam<UploadId>,
 ) -> Result<StatusCode, ApiError> {
     let draft = app.service.find_resumable_upload(&caller, DraftMethod::Tus, id).await?;
-    app.service.active_pieces.end(id).await;
     app.service.cancel_draft(&caller, draft.id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -268,13 +268,6 @@ async fn override_method(
     }
 }
 
-fn count(app: &AppState, failure: &Failure) {
-    // The client continues at the right offset; this is not a refusal.
-    if !matches!(failure, Failure::Service(Error::WrongOffset { .. })) {
-        count_refusal(app, UploadMethod::Tus, failure);
-    }
-}
-
 fn is_piece(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     HeaderParameters::parse(content_type).kind == PIECE
@@ -293,12 +286,8 @@ fn number(value: &[u8]) -> Result<u64, String> {
 fn offset(draft: &Draft, progress: &Received) -> u64 {
     match progress {
         Received::Offset(offset) => *offset,
-        Received::Complete(_) | Received::Refused(_) => draft.length,
+        Received::Complete(_) | Received::Refused(_) | Received::WrongLength => draft.length,
     }
-}
-
-fn address(app: &AppState, path: &str) -> Result<HeaderValue, Error> {
-    HeaderValue::try_from(format!("{}/{path}", app.config.link_base)).map_err(Error::internal)
 }
 
 fn date(time: DateTime<Utc>) -> Result<HeaderValue, Error> {
