@@ -124,8 +124,9 @@ async fn receive_parts(app: &AppState, key: TurnKey, piece: IncomingPiece, draft
                 let storing = async {
                     offset = app.service.append_piece(draft, offset, receiver, file).await?;
                     draft.received = offset;
+                    let memory_bytes = memory_bytes(draft, offset);
                     tokio::select! {
-                        receiver = app.service.receive_upload(key.clone(), memory_bytes(draft, offset)) => receiver.map_err(ApiError::from),
+                        receiver = app.service.receive_upload(key.clone(), memory_bytes) => receiver.map_err(ApiError::from),
                         () = active.must_end() => Err(ApiError::body_interrupted()),
                     }
                 };
