@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::direct_uploads::{announce, complete, create, id_of, send_put};
+use super::{resumable_forms, tus};
 use crate::harness::pictures::jpeg;
 use crate::harness::{Form, Login, TestApp, assert_error};
 
@@ -168,15 +169,25 @@ async fn a_thousand_abandoned_uploads_leave_nothing_behind() {
     let app = TestApp::with(&["--max-open-uploads=1000", "--max-open-upload-bytes=1GiB"]).await;
     let file = jpeg(60, 60, 1);
     for number in 0..UPLOADS {
-        let upload = create(&app, &announce(&file)).await;
         match number % 10 {
-            0 => assert!(send_put(&app, &upload, &file).await < 300),
-            1 => app.storage().put_as(&format!("incoming/{}/file", id_of(&upload)), b"other", "text/plain").await,
-            _ => {}
+            0 => assert!(send_put(&app, &create(&app, &announce(&file)).await, &file).await < 300),
+            1 => {
+                let upload = create(&app, &announce(&file)).await;
+                app.storage().put_as(&format!("incoming/{}/file", id_of(&upload)), b"other", "text/plain").await;
+            }
+            2 => {
+                let path = tus::open(&app, file.len()).await;
+                assert_eq!(tus::patch(&app, &path, 0, &file[..100]).await.status, 204);
+            }
+            3 => {
+                let request = resumable_forms::creation(&app, "?0").header("Upload-Length", 1000);
+                assert_eq!(app.send(request.body("the beginning")).await.status, 201);
+            }
+            _ => drop(create(&app, &announce(&file)).await),
         }
     }
     assert_error(&app.post_json("/uploads", &announce(&file)).await, 429, "TooManyRequests");
-    app.clock.advance(TimeDelta::minutes(61));
+    app.clock.advance(TimeDelta::hours(25));
     app.sweep_all().await;
     assert_eq!(app.storage().keys().await, [""; 0]);
     let db = app.database().await;
