@@ -9,6 +9,7 @@ mod callers;
 mod captions;
 mod client;
 mod collections;
+mod cpu;
 mod fill;
 mod gallery;
 mod images;

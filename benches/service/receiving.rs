@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::client::Connection;
+use crate::cpu::{Measured, milliseconds, print};
 use crate::images::ImageFile;
 use crate::server::Server;
 use crate::tus;
-use crate::upload_methods::{Measured, OURS, milliseconds, print};
 
 const PEER: &str = "/files";
 
@@ -19,7 +19,7 @@ const PEER: &str = "/files";
 pub fn compare_receiving(ours: &Measured<'_>, peer: Option<&Measured<'_>>, images: &[ImageFile], rounds: usize) -> Result<()> {
     let [mut received, mut by_peer, mut incomplete] = [Duration::ZERO; 3];
     for round in 0..=rounds {
-        let ours = receive(ours, OURS, images, 1)?;
+        let ours = receive(ours, tus::OURS, images, 1)?;
         let (complete, less) = match peer {
             Some(peer) => (receive(peer, PEER, images, 0)?, receive(peer, PEER, images, 1)?),
             None => Default::default(),

@@ -6,6 +6,9 @@ use base64::engine::general_purpose::STANDARD;
 use crate::Result;
 use crate::client::{Connection, Response};
 
+/// The path of the service for tus.
+pub const OURS: &str = "/uploads/tus";
+
 const PIECE: &str = "application/offset+octet-stream";
 
 /// Creates an upload, with the title and tags of [`crate::client::post_image`]. `piece` is the whole file.

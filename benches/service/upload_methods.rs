@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::Result;
 use crate::backend::Backend;
 use crate::client::{Connection, post_image, post_json};
+use crate::cpu::{Measured, print};
 use crate::images::{self, ImageFile};
 use crate::measure::number;
 use crate::receiving::{compare_receiving, tus_server};
@@ -18,9 +19,6 @@ use crate::server::Server;
 use crate::tus;
 
 type Upload = fn(&mut Connection, &ImageFile) -> Result<bool>;
-
-/// Our path for tus.
-pub const OURS: &str = "/uploads/tus";
 
 pub async fn run() -> Result<()> {
     let rounds = number("BENCH_ROUNDS", 5)?;
@@ -54,31 +52,6 @@ pub async fn run() -> Result<()> {
     Ok(())
 }
 
-/// A server, and the back end whose database it uses.
-pub struct Measured<'a> {
-    server: Server,
-    backend: Option<&'a Backend>,
-}
-
-impl Measured<'_> {
-    pub fn connect(&self) -> Result<Connection> {
-        Connection::open(self.server.address)
-    }
-
-    fn cpu(&self) -> Result<Duration> {
-        Ok(self.server.cpu()? + self.backend.map_or(Ok(Duration::ZERO), Backend::database_cpu)?)
-    }
-
-    /// Also returns the CPU time that the server and the database take for `work`.
-    pub fn measure<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T>) -> Result<(T, Duration)> {
-        // A new connection, because a server may have closed one that was idle for some seconds.
-        let mut connection = self.connect()?;
-        let before = self.cpu()?;
-        let result = work(&mut connection)?;
-        Ok((result, self.cpu()?.saturating_sub(before)))
-    }
-}
-
 fn compare_methods(ours: &Measured<'_>, images: &[ImageFile], rounds: usize) -> Result<()> {
     let [mut by_form, mut by_tus, mut created_with_it, mut by_resumable_form, mut direct, mut put] = [Duration::ZERO; 6];
     let upload_all = |upload: Upload| ours.measure(|connection| each(images, |image| upload(connection, image)));
@@ -103,16 +76,6 @@ fn compare_methods(ours: &Measured<'_>, images: &[ImageFile], rounds: usize) -> 
     Ok(())
 }
 
-/// Milliseconds per upload.
-pub fn milliseconds(spent: Duration, count: usize) -> f64 {
-    spent.as_secs_f64() * 1000.0 / count as f64
-}
-
-pub fn print(name: &str, spent: Duration, count: usize, reference: Duration, reference_name: &str) {
-    let ratio = spent.as_secs_f64() / reference.as_secs_f64();
-    println!("{name:30} {:>8.2} ms  {ratio:>6.3} of the {reference_name}", milliseconds(spent, count));
-}
-
 /// Uploads each image, and fails if one is refused.
 fn each(images: &[ImageFile], mut upload: impl FnMut(&ImageFile) -> Result<bool>) -> Result<()> {
     for image in images {
@@ -128,12 +91,12 @@ fn form(connection: &mut Connection, image: &ImageFile) -> Result<bool> {
 }
 
 fn one_piece(connection: &mut Connection, image: &ImageFile) -> Result<bool> {
-    let upload = tus::create(connection, OURS, &image.name, image.bytes.len(), None)?.location;
+    let upload = tus::create(connection, tus::OURS, &image.name, image.bytes.len(), None)?.location;
     Ok(tus::append(connection, &upload.ok_or("no location")?, &image.bytes)?.status == 200)
 }
 
 fn create_with_it(connection: &mut Connection, image: &ImageFile) -> Result<bool> {
-    let response = tus::create(connection, OURS, &image.name, image.bytes.len(), Some(&image.bytes))?;
+    let response = tus::create(connection, tus::OURS, &image.name, image.bytes.len(), Some(&image.bytes))?;
     Ok(response.status == 201 && !response.body.is_empty())
 }
 
