@@ -30,7 +30,7 @@ pub enum Progress {
 }
 
 /// A last part and a piece that are both smaller are merged. Otherwise a client could create an object for each byte.
-const MIN_PART_BYTES: u64 = 256 << 10;
+pub const MIN_PART_BYTES: u64 = 256 << 10;
 
 /// Returns the memory that the last piece needs: for itself, and for the file that it is copied into.
 pub fn memory_for_last(draft: &Draft, offset: u64, length: u64) -> u64 {

@@ -17,7 +17,7 @@ use crate::http::request::extractors::Identity;
 use crate::model::draft::Draft;
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
-use crate::service::images::resumable_uploads::{Progress, memory_for_form, memory_for_last};
+use crate::service::images::resumable_uploads::{MIN_PART_BYTES, Progress, memory_for_form, memory_for_last};
 use crate::service::images::upload_request::Uploaded;
 
 /// A piece that is about to arrive.
@@ -58,9 +58,6 @@ pub enum Received {
 /// A piece that arrives slowly is stored in parts this often, so that little is lost if the service is killed, or if the client comes
 /// back to another instance.
 const STORE_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Smaller parts would have to be merged.
-const MIN_STORED_BYTES: u64 = 256 << 10;
 
 /// Receives a piece and appends it. This continues when the client disconnects: what has arrived by then is kept.
 ///
@@ -118,7 +115,7 @@ async fn receive_parts(app: &AppState, key: TurnKey, piece: IncomingPiece, draft
     let mut interruption: Option<ApiError> = None;
     loop {
         // Without its end, a piece cannot be compared with its checksum.
-        let can_store = checksum.is_none() && file.length() >= MIN_STORED_BYTES;
+        let can_store = checksum.is_none() && file.length() >= MIN_PART_BYTES;
         let chunk = tokio::select! {
             () = sleep_until(store_at), if can_store => {
                 let storing = async {
