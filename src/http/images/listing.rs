@@ -24,6 +24,8 @@ use crate::model::collection::CollectionName;
 use crate::model::filter::ImageFilter;
 use crate::model::tag::Tag;
 use crate::service::admission::fair_queue::TurnKey;
+use crate::service::error::Error;
+use crate::service::images::listing::ImagePage;
 
 request_fields! {
     /// Filters for images; all conditions must match.
@@ -62,12 +64,32 @@ pub async fn list_images(
     TurnKeyOf(key): TurnKeyOf,
     RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
-    let mut query = Query::of(&uri);
-    // None of the parameters is required.
-    let parameters = FilterQuery::take(&mut query);
-    let FilterQuery { user_id, tags, collection, start_date, end_date } = required(parameters)?;
-    let filter = ImageFilter { user_id, tags, start: start_date, end: end_date, collection: None };
-    page_response(&app, &uri, (&caller, &key), query, filter, collection).await
+    let ListRequest { filter, collection, limit, token } = ListRequest::of(&uri)?;
+    let mut page = app.service.list_images(&caller, &key, filter, collection.as_ref(), limit, token.as_deref()).await?;
+    respond_with(&app, &uri, &mut page)
+}
+
+/// A request for a page of a list of images.
+#[derive(Debug, Clone)]
+pub struct ListRequest {
+    pub filter: ImageFilter,
+    pub collection: Option<CollectionName>,
+    pub limit: u32,
+    pub token: Option<String>,
+}
+
+impl ListRequest {
+    /// # Errors
+    /// A parameter is invalid or unknown.
+    pub fn of(uri: &Uri) -> Result<Self, Error> {
+        let mut query = Query::of(uri);
+        // None of the parameters is required.
+        let parameters = FilterQuery::take(&mut query);
+        let FilterQuery { user_id, tags, collection, start_date, end_date } = required(parameters)?;
+        let filter = ImageFilter { user_id, tags, start: start_date, end: end_date, collection: None };
+        let (limit, token) = take_page(query)?;
+        Ok(Self { filter, collection, limit, token })
+    }
 }
 
 /// List a user's images
@@ -85,7 +107,7 @@ pub async fn list_user_images(
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let user_id = query.errors.check("user_id", UserId::parse(&user_id));
-    page_response(&app, &uri, (&caller, &key), query, ImageFilter { user_id, ..ImageFilter::default() }, None).await
+    page_response(&app, &uri, (&caller, &key), query, ImageFilter { user_id, ..ImageFilter::default() }).await
 }
 
 /// A tag.
@@ -112,7 +134,7 @@ pub async fn list_tag_images(
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let tags = query.errors.check("tag", Tag::parse(&tag)).into_iter().collect();
-    page_response(&app, &uri, (&caller, &key), query, ImageFilter { tags, ..ImageFilter::default() }, None).await
+    page_response(&app, &uri, (&caller, &key), query, ImageFilter { tags, ..ImageFilter::default() }).await
 }
 
 async fn page_response(
@@ -121,11 +143,13 @@ async fn page_response(
     (caller, key): (&Caller, &TurnKey),
     query: Query,
     filter: ImageFilter,
-    collection: Option<CollectionName>,
 ) -> Result<Response, ApiError> {
     let (limit, token) = take_page(query)?;
-    let mut page = app.service.list_images(caller, key, filter, collection.as_ref(), limit, token.as_deref()).await?;
-    let view = ImagePageView::new(&mut page, &app.image_json)?;
+    respond_with(app, uri, &mut app.service.list_images(caller, key, filter, None, limit, token.as_deref()).await?)
+}
+
+fn respond_with(app: &AppState, uri: &Uri, page: &mut ImagePage<'_>) -> Result<Response, ApiError> {
+    let view = ImagePageView::new(page, &app.image_json)?;
     Ok(with_next(app, uri, view.next_page_token, json::response(&view, view.size_bytes())?)?)
 }
 
