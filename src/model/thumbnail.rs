@@ -55,13 +55,19 @@ impl ThumbnailSize {
         }
     }
 
+    /// Returns the maximum width and height in pixels; `None` means any.
+    pub fn bounds(self) -> (Option<u32>, Option<u32>) {
+        match self {
+            Self::Small => (Some(128), Some(128)),
+            Self::Medium => (Some(512), Some(512)),
+            Self::Height(height) => (None, Some(height)),
+        }
+    }
+
     /// Returns the size in pixels of the thumbnail of an image of `size`, both as displayed. Thumbnails are never enlarged.
     pub fn of(self, size: (u32, u32)) -> (u32, u32) {
-        match self {
-            Self::Small => contain(size, Some(128), Some(128)),
-            Self::Medium => contain(size, Some(512), Some(512)),
-            Self::Height(height) => contain(size, None, Some(height)),
-        }
+        let (width, height) = self.bounds();
+        contain(size, width, height)
     }
 
     /// Returns the thumbnails of an image of `size`: the listed sizes, then each height whose result differs from all before it,

@@ -27,6 +27,13 @@ request_fields! {
     }
 }
 
+impl LoginRequest {
+    /// Returns the e-mail address and the password.
+    pub fn credentials(&self) -> (&str, &str) {
+        (&self.email, &self.password)
+    }
+}
+
 request_fields! {
     /// A refresh token that has not been used yet.
     #[derive(Debug, ToSchema)]
@@ -57,8 +64,8 @@ pub async fn log_in(
     identity: Identity,
     JsonBody(body): JsonBody<LoginRequest>,
 ) -> Result<Response, ApiError> {
-    let LoginRequest { email, password } = body;
-    let tokens = app.service.log_in(&email, &password, Some(identity.address)).await?;
+    let (email, password) = body.credentials();
+    let tokens = app.service.log_in(email, password, Some(identity.address)).await?;
     Ok(token_response(tokens))
 }
 
@@ -78,7 +85,7 @@ pub async fn refresh_tokens(
 }
 
 /// Responses with secrets must not be cached.
-pub(in crate::http) const NO_STORE: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+pub const NO_STORE: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 fn token_response(tokens: TokenPair) -> Response {
     let TokenPair { access, refresh } = tokens;

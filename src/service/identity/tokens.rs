@@ -205,6 +205,25 @@ impl Service {
         Ok(TokenPair { access, refresh: secret.with_id(REFRESH_PREFIX, refresh_id) })
     }
 
+    /// Logs out: ends the session of a refresh token. Does nothing if there is no such session.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn log_out(&self, refresh: &str) -> Result<(), Error> {
+        let Some((refresh_id, hash)) = secrets::parse(REFRESH_PREFIX, refresh) else { return Ok(()) };
+        let mut tx = self.db.begin().await?;
+        let Some(session) = store::identity::sessions::lock(&mut tx, refresh_id).await? else { return Ok(()) };
+        if !secrets::hashes_match(&hash, &session.refresh_hash) {
+            return Ok(());
+        }
+        store::identity::sessions::delete(&mut tx, session.id).await?;
+        if let Some(account) = store::identity::accounts::find(&mut tx, session.account_id).await? {
+            let details = [("session_id".to_owned(), session.id.to_string())].into();
+            self.audit(&mut tx, &account, "session.ended", account.id, details).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
     /// Returns when a session expires that is used now and never again.
     fn session_expiry(&self, id: SessionId, now: DateTime<Utc>) -> DateTime<Utc> {
         after(id.created_at(), self.limits.session_max_age).min(now + REFRESH_TOKEN_LIFETIME)

@@ -16,6 +16,7 @@ pub mod presigned_urls;
 pub mod resize_urls;
 pub mod resumable_uploads;
 pub mod thumbnails;
+pub mod tiles;
 pub mod total_count;
 pub(super) mod trash;
 pub mod upload;

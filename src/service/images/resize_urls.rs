@@ -104,7 +104,7 @@ fn verify(key: &[u8], id: ImageId, query: &str, signature: &str) -> Option<Grant
 }
 
 /// Returns the end of the window that contains `time`.
-fn round_up(time: DateTime<Utc>, window_seconds: u64) -> DateTime<Utc> {
+pub(super) fn round_up(time: DateTime<Utc>, window_seconds: u64) -> DateTime<Utc> {
     let window = i64::try_from(window_seconds).unwrap_or(i64::MAX).max(1);
     let seconds = time.timestamp() + i64::from(time.timestamp_subsec_nanos() > 0);
     let rounded = seconds.checked_add((-seconds).rem_euclid(window)).unwrap_or(seconds);
@@ -161,15 +161,20 @@ impl Service {
             |seconds| TimeDelta::seconds(seconds.into()),
         );
         let expires_at = round_up(self.clock.now() + lifetime, self.limits.url_window.as_secs());
-        let key = match self.limits.resizing.signing_keys.first() {
-            Some(key) => key.as_bytes().to_vec(),
-            None => derive_url_key(&self.signing_key().await?.secret)?.to_vec(),
-        };
+        let key = self.url_key().await?;
         let sign = |size: &SizeToSign| {
             let size = if is_owner_or_admin { size.clone() } else { size.clone().allowed_by(&self.limits.resizing)? };
             size.signed(&key, &image, expires_at)
         };
         Ok((sizes.iter().map(sign).collect::<Result<_, _>>()?, expires_at))
+    }
+
+    /// Returns the key that signs URLs.
+    pub(super) async fn url_key(&self) -> Result<Vec<u8>, Error> {
+        match self.limits.resizing.signing_keys.first() {
+            Some(key) => Ok(key.as_bytes().to_vec()),
+            None => Ok(derive_url_key(&self.signing_key().await?.secret)?.to_vec()),
+        }
     }
 
     /// Applies the operator's mode to a request without a signature.
@@ -230,7 +235,8 @@ impl SizeToSign {
         Ok(Self { width, height, quality, ..self })
     }
 
-    fn signed(&self, key: &[u8], image: &Image, expires_at: DateTime<Utc>) -> Result<ResizeUrl, Error> {
+    /// Signs a URL with this size. The caller must be allowed to see the image.
+    pub(super) fn signed(&self, key: &[u8], image: &Image, expires_at: DateTime<Utc>) -> Result<ResizeUrl, Error> {
         let text = |number: Option<u32>| number.map(|number| number.to_string()).unwrap_or_default();
         let parameters = [
             ("expires", expires_at.timestamp().to_string()),

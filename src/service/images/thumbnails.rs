@@ -103,7 +103,6 @@ impl Service {
             Some(signed) => (request.clone(), self.find_signed(caller, id, signed).await?),
             None => (self.restrict_unsigned(request)?, self.find_visible(caller, id).await?),
         };
-        permissions::require_custom_sizes(&image)?;
         let format = match &request.format {
             FormatRequest::Named(format) => *format,
             FormatRequest::Accepted(accept) => accept.choose(is_transparent(&image)),
@@ -116,7 +115,12 @@ impl Service {
                 && !rendering.crop
                 && rendering.quality == Rendering::DEFAULT_QUALITY
         };
-        match image.thumbnails.iter().find(is_same) {
+        let stored = image.thumbnails.iter().find(is_same);
+        // A plan without other sizes includes the thumbnails, whose URLs must be signed for pages that show private images.
+        if signed.is_none() || !stored.is_some_and(|stored| image.plan_includes_thumbnail(stored.size)) {
+            permissions::require_custom_sizes(&image)?;
+        }
+        match stored {
             Some(stored) => self.serve_thumbnail(&image, stored, sending).await,
             None => self.serve_variant(key, &image, &rendering, sending).await,
         }

@@ -1,0 +1,110 @@
+//! Tiles of a gallery: images with the signed URLs of their thumbnails, for pages that cannot send a header with each image
+//! request.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::resize_urls::{ResizeUrl, SizeToSign, round_up};
+use crate::model::caller::Caller;
+use crate::model::collection::CollectionName;
+use crate::model::filter::ImageFilter;
+use crate::model::id::ImageId;
+use crate::model::image::{Image, Thumbnail, ThumbnailSize};
+use crate::service::Service;
+use crate::service::admission::fair_queue::TurnKey;
+use crate::service::error::Error;
+
+/// An image of a gallery.
+#[derive(Debug, Clone)]
+pub struct Tile {
+    pub image: Arc<Image>,
+    /// Each width once, narrowest first. Empty if the owner's plan includes no thumbnails.
+    pub urls: Vec<ResizeUrl>,
+}
+
+/// A page of a gallery, newest first.
+#[derive(Debug, Clone)]
+pub struct TilePage {
+    pub tiles: Vec<Tile>,
+    /// The exact number of images that match the filter.
+    pub total: u64,
+    /// The token of the next page; `None` on the last page.
+    pub next: Option<String>,
+}
+
+/// The boxes of the large versions, in pixels. They are created when they are first shown; the thumbnails were created at upload.
+const LARGE_SIDES: [u32; 2] = [1280, 2000];
+
+/// The URLs stay the same for this long, so that browsers can cache the files, and are valid for up to twice as long, because
+/// galleries stay open for hours.
+const WINDOW: TimeDelta = TimeDelta::hours(6);
+
+impl Service {
+    /// Lists a page of a gallery: the same images as [`Service::list_images`], with signed URLs.
+    ///
+    /// # Errors
+    /// As for [`Service::list_images`].
+    pub async fn list_tiles(
+        &self,
+        caller: &Caller,
+        key: &TurnKey,
+        filter: ImageFilter,
+        collection: Option<&CollectionName>,
+        limit: u32,
+        token: Option<&str>,
+    ) -> Result<TilePage, Error> {
+        let page = self.list_images(caller, key, filter, collection, limit, token).await?;
+        let (total, next) = (page.total, page.next);
+        let tiles = self.sign_tiles(page.images).await?;
+        Ok(TilePage { tiles, total, next })
+    }
+
+    /// Finds the tile of an image.
+    ///
+    /// # Errors
+    /// There is no such image, or the caller may not see it.
+    pub async fn find_tile(&self, caller: &Caller, id: ImageId) -> Result<Tile, Error> {
+        let image = self.find_visible(caller, id).await?;
+        let mut tiles = self.sign_tiles(vec![image]).await?;
+        tiles.pop().ok_or_else(Error::no_such_image)
+    }
+
+    /// Signs the URLs of images that the caller may see.
+    async fn sign_tiles(&self, images: Vec<Arc<Image>>) -> Result<Vec<Tile>, Error> {
+        let url_key = self.url_key().await?;
+        let expires_at = round_up(self.clock.now() + WINDOW, WINDOW.num_seconds().unsigned_abs());
+        let tile = |image: Arc<Image>| Ok(Tile { urls: urls(&image, &url_key, expires_at)?, image });
+        images.into_iter().map(tile).collect()
+    }
+}
+
+fn urls(image: &Image, url_key: &[u8], expires_at: DateTime<Utc>) -> Result<Vec<ResizeUrl>, Error> {
+    let urls = sizes(image).into_iter().map(|size| size.signed(url_key, image, expires_at));
+    let mut urls: Vec<ResizeUrl> = urls.collect::<Result<_, _>>()?;
+    urls.sort_by_key(|url| url.width);
+    urls.dedup_by_key(|url| url.width);
+    Ok(urls)
+}
+
+/// Returns the thumbnails that the plan includes, in their stored format, so that they are not created again, and the large
+/// versions of images that are larger than their thumbnails.
+fn sizes(image: &Image) -> Vec<SizeToSign> {
+    let thumbnails = image.thumbnails.iter().filter(|thumbnail| image.plan_includes_thumbnail(thumbnail.size));
+    let mut sizes: Vec<SizeToSign> = thumbnails.map(size_of_thumbnail).collect();
+    let longer = image.width.max(image.height);
+    let has_large = image.features.as_ref().is_none_or(|features| features.custom_sizes);
+    let mut smaller = ThumbnailSize::Medium.of((image.width, image.height));
+    for side in LARGE_SIDES.into_iter().filter(|_| has_large) {
+        if longer > smaller.0.max(smaller.1) {
+            sizes.push(SizeToSign { width: Some(side), height: Some(side), ..SizeToSign::default() });
+        }
+        smaller = (side, side);
+    }
+    sizes
+}
+
+fn size_of_thumbnail(thumbnail: &Thumbnail) -> SizeToSign {
+    let (width, height) = thumbnail.size.bounds();
+    SizeToSign { width, height, format: Some(thumbnail.format), ..SizeToSign::default() }
+}
