@@ -29,7 +29,12 @@ BUNDLED = [
     ("mimalloc", "libmimalloc-sys", ["c_src/mimalloc/v2/LICENSE"], "MIT"),
     ("SQLite", "libsqlite3-sys", [], "blessing"),
     ("Swagger UI", "utoipa-swagger-ui-vendored", ["res/*.zip!*/LICENSE", "res/*.zip!*/NOTICE"], "Apache-2.0"),
-    ("Redoc", None, ["src/http/openapi/docs/redoc.LICENSE.txt", "src/http/openapi/docs/redoc.standalone.js.LICENSE.txt"], "MIT"),
+    ("htm", None, ["src/web/assets/vendor/htm/LICENSE"], "Apache-2.0"),
+    ("PhotoSwipe", None, ["src/web/assets/vendor/photoswipe/LICENSE"], "MIT"),
+    ("Preact", None, ["src/web/assets/vendor/preact/LICENSE"], "MIT"),
+    ("Preact Signals", None, ["src/web/assets/vendor/signals-core/LICENSE"], "MIT"),
+    ("ThumbHash", None, ["src/web/assets/vendor/thumbhash/package.json"], "MIT"),
+    ("Redoc", None, ["src/web/assets/vendor/redoc/LICENSE", "src/web/assets/vendor/redoc/redoc.standalone.js.LICENSE.txt"], "MIT"),
 ]
 STATEMENTS = """This software is based in part on the work of the Independent JPEG Group.
 

@@ -27,6 +27,7 @@ use crate::objects;
 use crate::service::Service;
 use crate::service::identity::passwords::Password;
 use crate::store;
+use crate::web;
 use crate::worker;
 
 /// A running service.
@@ -120,7 +121,7 @@ pub async fn start_in(config: Config, clock: Arc<dyn Clock>, network: Arc<dyn Ne
     let service = Arc::clone(&components.service);
     prepare_accounts(&config, &service).await?;
     let stop = service.stopping.clone();
-    let router = http::router(Arc::clone(&service), config.http(address));
+    let router = web::router(Arc::clone(&service), config.http(address));
     let admin_address = admin_listener.as_ref().and_then(|listener| listener.local_addr().ok());
     let admin_server = admin_listener.map(|listener| {
         let router = http::admin_router(Arc::clone(&service), config.http(address));

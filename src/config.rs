@@ -6,6 +6,7 @@ pub mod environment;
 pub mod error;
 pub mod imports;
 pub mod open_files;
+pub mod pages;
 pub mod pictures;
 pub mod resizing;
 pub mod rules;
@@ -22,6 +23,7 @@ use access::AccessConfig;
 use captions::CaptionConfig;
 pub use error::ConfigError;
 use imports::ImportConfig;
+use pages::PageConfig;
 use pictures::PictureConfig;
 use resizing::ResizeConfig;
 use units::{Bytes, Heights, Seconds, read_host};
@@ -133,6 +135,8 @@ pub struct Config {
     /// Seconds for which caches may keep the file behind a public link. A cache that has the file does not notice a deletion.
     #[arg(long, help_heading = "Links and caching", env = "LINK_MAX_AGE", default_value_t = Seconds(31_536_000))]
     pub link_max_age: Seconds,
+    #[command(flatten)]
+    pub pages: PageConfig,
     #[command(flatten)]
     pub uploads: UploadConfig,
     #[command(flatten)]
@@ -328,6 +332,7 @@ impl Config {
             has_admin_port: self.admin_port.is_some(),
             log_client_address: self.log_client_address,
             sends_104: self.uploads.send_104_responses,
+            serves_pages: self.pages.pages,
         }
     }
 

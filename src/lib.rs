@@ -13,4 +13,5 @@ pub mod model;
 pub mod objects;
 pub mod service;
 pub mod store;
+pub mod web;
 pub mod worker;

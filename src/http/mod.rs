@@ -20,6 +20,7 @@ use axum::Router;
 use http::Uri;
 use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -47,6 +48,8 @@ pub struct HttpConfig {
     pub log_client_address: bool,
     /// Whether uploads get 104 responses.
     pub sends_104: bool,
+    /// Whether the service serves web pages for people, other than its documentation.
+    pub serves_pages: bool,
 }
 
 impl HttpConfig {
@@ -71,22 +74,30 @@ impl AppState {
     }
 }
 
-/// Returns the router of the whole API.
-pub fn router(service: Arc<Service>, config: HttpConfig) -> Router {
+/// Returns the routes of the API, and the OpenAPI document for clients of this server.
+pub fn api(state: &AppState) -> (Router<AppState>, OpenApi) {
+    let (service, config) = (&state.service, &state.config);
     let routes = if config.has_admin_port { api_routes() } else { routes() };
     let (routes, document) = routes.split_for_parts();
     let document = maintenance::limits::describe(openapi::complete(document), &maintenance::limits::Limits::of(service.limits()));
     let document = openapi::for_server(document, config.public_url.as_deref());
-    let state = AppState::new(service, config);
-    let routes = routes.route_layer(axum::middleware::from_fn_with_state(state.clone(), identity::authentication::authenticate));
-    let routes = Router::new().merge(routes).merge(images::uploads::tus::routes(state.clone()));
-    let routes = routes.merge(images::uploads::resumable::routes(state.clone()));
-    without_last_slash(with_layers(routes.merge(openapi::docs::routes(document)), state))
+    let routes = authenticated(routes, state).merge(images::uploads::tus::routes(state.clone()));
+    (routes.merge(images::uploads::resumable::routes(state.clone())), document)
+}
+
+/// Adds rate limits and authentication to routes.
+pub fn authenticated(routes: Router<AppState>, state: &AppState) -> Router<AppState> {
+    let authenticate = axum::middleware::from_fn_with_state(state.clone(), identity::authentication::authenticate);
+    Router::new().merge(routes.route_layer(authenticate))
+}
+
+/// Returns the router that serves these routes.
+pub fn router(routes: Router<AppState>, state: AppState) -> Router {
+    without_last_slash(with_layers(routes, state))
 }
 
 /// Serves the same routes for paths with a trailing slash, which some programs append to links. A redirect would work for reads,
-/// but not every client sends a body twice. The documentation pages keep the slash, because their links are relative to their own
-/// URL.
+/// but not every client sends a body twice. Web pages keep the slash, because their links are relative to their own URL.
 fn without_last_slash(routes: Router) -> Router {
     let trim = tower::util::MapRequestLayer::new(|mut request: axum::extract::Request| {
         if let Some(uri) = without_slash(request.uri()) {
@@ -100,7 +111,8 @@ fn without_last_slash(routes: Router) -> Router {
 /// Returns the URI without the trailing slash of its path; `None` if the URI stays unchanged.
 fn without_slash(uri: &Uri) -> Option<Uri> {
     let path = uri.path().strip_suffix('/').filter(|path| !path.is_empty() && !path.ends_with('/'))?;
-    if path == "/docs" || path.starts_with("/docs/") || path.starts_with("/redoc") {
+    let is_page = ["/app", "/docs"].iter().any(|page| path == *page || path.starts_with(&format!("{page}/")));
+    if is_page || path.starts_with("/redoc") {
         return None;
     }
     let path_and_query = uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));

@@ -1,6 +1,5 @@
 //! The OpenAPI document: everything that does not belong to a single operation.
 
-pub mod docs;
 pub mod enums;
 pub mod error_responses;
 pub mod examples;

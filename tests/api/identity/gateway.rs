@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use image_service::http;
+use image_service::{http, web};
 use reqwest::{Client, Method};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -20,7 +20,7 @@ async fn serve_on_network(app: &TestApp, proxies: &str) -> String {
     config.access.trusted_proxies = vec![proxies.to_owned()];
     let config = config.validate().expect("settings");
     let address = "192.0.2.1:8000".parse().expect("an address");
-    let router = http::router(Arc::clone(app.service()), config.http(address));
+    let router = web::router(Arc::clone(app.service()), config.http(address));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let base = format!("http://{}", listener.local_addr().expect("an address"));
     tokio::spawn(http::server::serve(listener, router, config.server(), CancellationToken::new()));

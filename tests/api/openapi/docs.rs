@@ -20,8 +20,10 @@ async fn the_documentation_pages_are_served() {
     let page = app.get("/redoc").await;
     assert!(page.header("content-type").starts_with("text/html"), "{}", page.header("content-type"));
     assert!(!page.text().contains("//cdn"), "the page loads nothing from other hosts");
-    let script = app.get("/redoc/redoc.standalone.js").await;
+    let source = page.text().split("<script src=\"").nth(1).unwrap().split('"').next().unwrap();
+    let script = app.get(&format!("/{source}")).await;
     assert!(script.status == 200 && script.header("content-type").contains("javascript") && script.body.len() > 100_000);
+    assert_eq!(script.header("cache-control"), "public, max-age=31536000, immutable");
 }
 
 #[tokio::test]

@@ -3,3 +3,4 @@
 mod documented_requests;
 mod import_graph;
 mod tidy;
+mod vendored;

@@ -1,26 +1,31 @@
 //! The documentation pages: Swagger UI at `/docs`, ReDoc at `/redoc`. Both are part of the binary and load nothing from other
 //! servers.
-//!
-//! All their URLs are relative, so they also work below a path that a reverse proxy strips.
 
 use std::sync::Arc;
 
+use askama::Template;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, header};
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerFile};
 
-use super::yaml;
+use super::assets::{self, ASSETS};
+use super::redirect;
 use crate::http::AppState;
 use crate::http::error::ApiError;
+use crate::http::openapi::yaml;
 use crate::service::error::Error;
 
-/// ReDoc's page and script.
-const REDOC_PAGE: &str = include_str!("docs/redoc.html");
-const REDOC_SCRIPT: &str = include_str!("docs/redoc.standalone.js");
+/// ReDoc's page.
+#[derive(Template)]
+#[template(path = "redoc.html", config = "src/web/askama.toml")]
+struct RedocPage<'a> {
+    /// The digest in the URL of its script.
+    digest: &'a str,
+}
 
 /// Both pages run only their own scripts and cannot be framed. They set inline styles. ReDoc searches in a worker, and its script
 /// would load its vendor's logo from another server. "Try it out" calls the server that the document names.
@@ -33,7 +38,7 @@ const PAGE_POLICY: [(HeaderName, &str); 1] = [(
 /// The library provides Swagger UI's page; this goes after its first line. Without a viewport, phones lay out the page 980 pixels
 /// wide. The rules stack what Swagger UI puts side by side, and let long words break.
 const SWAGGER_HEAD_START: &str = r#"<meta charset="UTF-8">"#;
-const SWAGGER_HEAD: &str = include_str!("docs/swagger_head.html");
+const SWAGGER_HEAD: &str = include_str!("templates/swagger_head.html");
 
 /// The title of the browser tab.
 const SWAGGER_TITLE: &str = "<title>Swagger UI</title>";
@@ -47,13 +52,12 @@ pub fn routes(document: OpenApi) -> Router<AppState> {
     Router::new()
         .route("/openapi.yaml", get(async move || yaml))
         .route("/openapi.json", get(async move || Json(&*document).into_response()))
-        .route("/", get(async || redirect("docs/")))
         .route("/docs", get(async || redirect("docs/")))
         .route("/docs/", get(async move || swagger_file("index.html", Arc::clone(&page))))
         .route("/docs/{*file}", get(async move |Path(file): Path<String>| swagger_file(&file, Arc::clone(&swagger))))
         .route("/redoc/", get(async || redirect("../redoc")))
-        .route("/redoc", get(async || (PAGE_POLICY, asset("text/html; charset=utf-8", REDOC_PAGE))))
-        .route("/redoc/redoc.standalone.js", get(async || asset("text/javascript; charset=utf-8", REDOC_SCRIPT)))
+        .route("/redoc", get(show_redoc))
+        .route("/redoc/assets/{digest}/{*file}", get(assets::get_asset))
 }
 
 /// Serialises the document once, when the service starts.
@@ -63,14 +67,13 @@ fn document_as_yaml(document: &OpenApi) -> Result<impl IntoResponse + Clone + us
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/yaml"))], yaml))
 }
 
-/// Redirects to a location relative to the request's URL, as the browser sees it (RFC 9110, 10.2.2).
-fn redirect(location: &'static str) -> Response {
-    (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, HeaderValue::from_static(location))]).into_response()
-}
-
-fn asset(content_type: &'static str, body: &'static str) -> Response {
-    let cache = HeaderValue::from_static("public, max-age=3600");
-    ([(header::CONTENT_TYPE, HeaderValue::from_static(content_type)), (header::CACHE_CONTROL, cache)], body).into_response()
+async fn show_redoc() -> Result<Response, ApiError> {
+    let page = RedocPage { digest: &ASSETS.digest }.render().map_err(Error::internal)?;
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ];
+    Ok((PAGE_POLICY, headers, page).into_response())
 }
 
 fn swagger_file(name: &str, config: Arc<Config<'static>>) -> Result<Response, ApiError> {

@@ -1,0 +1,142 @@
+//! The scripts and styles of the pages. They are part of the binary. Their URLs contain a digest of all of them, so caches can
+//! keep them forever, and a page never mixes the files of two versions.
+//!
+//! A debug build reads the files from the source tree when it starts.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::{LazyLock, OnceLock};
+
+use axum::extract::Path;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::{HeaderMap, HeaderValue, header};
+use rust_embed::Embed;
+use sha2::{Digest, Sha256};
+
+use super::bundle::{self, Sources};
+use crate::http::ApiError;
+
+#[derive(Embed)]
+#[folder = "src/web/assets"]
+struct Files;
+
+/// All files, read once.
+pub static ASSETS: LazyLock<Assets> = LazyLock::new(Assets::read);
+
+pub struct Assets {
+    /// Changes whenever a file does.
+    pub digest: String,
+    files: BTreeMap<String, Asset>,
+}
+
+struct Asset {
+    content_type: &'static str,
+    bytes: Bytes,
+    /// Compressed on the first request.
+    gzip: OnceLock<Bytes>,
+}
+
+/// The names of the joined files.
+pub const SCRIPT: &str = "app.js";
+pub const STYLES: &str = "app.css";
+
+/// The folder of third-party files, which are served unmodified.
+const VENDOR: &str = "vendor/";
+
+/// The media types of the files that are served, by extension.
+const CONTENT_TYPES: [(&str, &str); 3] =
+    [(".js", "text/javascript; charset=utf-8"), (".css", "text/css; charset=utf-8"), (".svg", "image/svg+xml")];
+
+const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+
+impl Assets {
+    fn read() -> Self {
+        let sources: BTreeMap<String, String> =
+            Files::iter().filter(|name| !name.starts_with(VENDOR)).filter_map(source).collect();
+        let vendored = Files::iter().filter(|name| name.starts_with(VENDOR) || name.ends_with(".svg"));
+        let mut files: BTreeMap<String, Asset> =
+            vendored.filter_map(|name| Some((name.to_string(), Asset::of_file(&name)?))).collect();
+        let texts: Sources = sources.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        let styles = texts.iter().filter(|(name, _)| name.ends_with(".css")).map(|(_, text)| *text);
+        files.extend([
+            (SCRIPT.to_owned(), Asset::new(SCRIPT, bundle::script(&texts, "main.js").into())),
+            (STYLES.to_owned(), Asset::new(STYLES, bundle::styles(styles).into())),
+        ]);
+        let mut hash = Sha256::new();
+        for (name, asset) in &files {
+            hash.update(format!("{name}\0{}\0", asset.bytes.len()));
+            hash.update(&asset.bytes);
+        }
+        Self { digest: hex::encode(&hash.finalize()[..8]), files }
+    }
+}
+
+fn source(name: Cow<'static, str>) -> Option<(String, String)> {
+    let text = String::from_utf8(Files::get(&name)?.data.into_owned()).ok()?;
+    Some((name.into_owned(), text))
+}
+
+impl Asset {
+    /// Returns a file as it is; `None` if it is not for browsers, such as a licence.
+    fn of_file(name: &str) -> Option<Self> {
+        let is_served = CONTENT_TYPES.iter().any(|(extension, _)| name.ends_with(extension));
+        let bytes = match Files::get(name).filter(|_| is_served)?.data {
+            Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+            Cow::Owned(bytes) => Bytes::from(bytes),
+        };
+        Some(Self::new(name, bytes))
+    }
+
+    fn new(name: &str, bytes: Bytes) -> Self {
+        let known = CONTENT_TYPES.iter().find(|(extension, _)| name.ends_with(extension));
+        let content_type = known.map_or("application/octet-stream", |(_, content_type)| content_type);
+        Self { content_type, bytes, gzip: OnceLock::new() }
+    }
+}
+
+pub async fn get_asset(Path((digest, file)): Path<(String, String)>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let asset = ASSETS.files.get(&file).filter(|_| digest == ASSETS.digest).ok_or_else(ApiError::no_such_route)?;
+    let common = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type)),
+        (header::CACHE_CONTROL, IMMUTABLE),
+        (header::VARY, HeaderValue::from_static("accept-encoding")),
+    ];
+    if !accepts_gzip(&headers) {
+        return Ok((common, asset.bytes.clone()).into_response());
+    }
+    let encoding = [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
+    Ok((common, encoding, asset.gzip.get_or_init(|| gzip(&asset.bytes)).clone()).into_response())
+}
+
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let fields = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    fields.flat_map(|field| field.split(',')).any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        is_gzip && !parts.any(|part| part.strip_prefix("q=").is_some_and(|weight| weight.parse() == Ok(0.0)))
+    })
+}
+
+fn gzip(bytes: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    // Writing to memory cannot fail.
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).map(Bytes::from).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_clients_that_accept_gzip_get_it() {
+        for (value, accepted) in [("gzip", true), ("br, GZIP;q=0.5", true), ("gzip;q=0", false), ("identity", false), ("", false)]
+        {
+            let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, value.parse().unwrap())]);
+            assert_eq!(accepts_gzip(&headers), accepted, "{value}");
+        }
+    }
+}

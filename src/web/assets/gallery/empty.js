@@ -1,0 +1,39 @@
+// What the gallery shows without pictures: how to get the first one, or which filters to remove.
+
+import { html, observer } from "../ui/html.js";
+import { icon } from "../ui/icons.js";
+import { showToast } from "../ui/toasts.js";
+import { clearFilters, filters } from "./filters.js";
+import { base } from "../server.js";
+import { identity, user } from "../session.js";
+import { texts } from "../texts.js";
+
+const words = texts.gallery;
+
+export const Empty = observer(() => {
+  const { scope, values } = filters.value;
+  if (Object.keys(values).length > 0) {
+    return html`<div class="notice">
+      <p>${words.noResults}</p>
+      <button class="button" onClick=${clearFilters}>${words.clearFilters}</button>
+    </div>`;
+  }
+  const command = uploadCommand();
+  return html`<div class="notice">
+    <h1>${words.emptyTitle}</h1>
+    <p>${scope === "mine" ? words.emptyMine : words.emptyEveryone}</p>
+    <pre tabindex="0">${command}</pre>
+    <button class="button" onClick=${() => copy(command)}>${icon("copy")} ${words.copy}</button>
+  </div>`;
+});
+
+function uploadCommand() {
+  const who = user.value?.id ?? "ann";
+  const credentials = identity === "account" ? `-u ${user.value?.email ?? "ann@example.org"}` : `-H 'X-User-Id: ${who}'`;
+  return `curl ${credentials} -F file=@picture.jpg ${new URL("images", base)}`;
+}
+
+async function copy(text) {
+  await navigator.clipboard.writeText(text);
+  showToast(words.copied);
+}

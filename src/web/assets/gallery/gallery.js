@@ -1,0 +1,32 @@
+// The gallery: the pictures that match the filters, or what to do if there are none.
+
+import { html, observer } from "../ui/html.js";
+import { Chips } from "./filter_panel.js";
+import { Grid } from "./grid.js";
+import { Empty } from "./empty.js";
+import { failure, retry, status, tiles, total } from "./tiles.js";
+import { Viewer } from "../viewer/viewer.js";
+import { texts } from "../texts.js";
+
+const words = texts.gallery;
+
+export const Gallery = observer(() => {
+  const isEmpty = status.value === "complete" && tiles.value.length === 0;
+  return html`<main id="content" tabindex="-1" aria-label=${words.label}>
+    <div class="summary">
+      <${Chips} />
+      <p role="status">${total.value > 0 && words.total(total.value)}</p>
+    </div>
+    ${isEmpty ? html`<${Empty} />` : html`<${Grid} />`} <${Progress} />
+    <${Viewer} />
+  </main>`;
+});
+
+const Progress = observer(() => {
+  if (status.value === "loading") return html`<p class="progress" role="status">${words.loading} …</p>`;
+  if (status.value !== "failed") return null;
+  return html`<div class="notice" role="alert">
+    <p>${tiles.value.length > 0 ? words.moreFailed : words.loadFailed} ${failure.value}</p>
+    <button class="button" onClick=${retry}>${words.retry}</button>
+  </div>`;
+});

@@ -1,0 +1,88 @@
+// The pictures in rows. Only the rows near the visible part of the page are in the document, so that ten thousand pictures take no
+// more memory than a few screens of them.
+
+import { Component, createRef, html } from "../ui/html.js";
+import { effect } from "../vendor/signals-core/signals-core.module.js";
+import { heightOf, justify, rowHeight } from "./layout.js";
+import { focusOn, neighbour } from "./keyboard.js";
+import { Tile } from "./tile.js";
+import { loadMore, tiles } from "./tiles.js";
+
+const GAP = 4;
+const MAX_TILES = 280;
+/** How much is rendered above and below the visible part, in screens. */
+const MARGIN = 0.75;
+
+export class Grid extends Component {
+  element = createRef();
+  state = { tiles: [], rows: [], from: 0, to: 0 };
+
+  componentDidMount() {
+    this.width = this.element.current.clientWidth;
+    this.stopFollowing = effect(() => this.arrange(tiles.value));
+    this.resizes = new ResizeObserver(() => {
+      const { clientWidth } = this.element.current;
+      if (clientWidth === this.width) return;
+      this.width = clientWidth;
+      this.arrange(tiles.peek());
+    });
+    this.resizes.observe(this.element.current);
+    addEventListener("scroll", this.scroll, { passive: true });
+  }
+
+  componentWillUnmount() {
+    this.stopFollowing();
+    this.resizes.disconnect();
+    removeEventListener("scroll", this.scroll);
+    cancelAnimationFrame(this.frame);
+  }
+
+  arrange(all) {
+    const rows = justify(all, this.width, GAP, rowHeight(this.width));
+    this.setState({ tiles: all, rows, ...this.visible(rows) });
+  }
+
+  scroll = () => {
+    cancelAnimationFrame(this.frame);
+    this.frame = requestAnimationFrame(() => {
+      const { rows, from, to } = this.state;
+      const range = this.visible(rows);
+      if (range.from !== from || range.to !== to) this.setState(range);
+    });
+  };
+
+  /** Returns which rows to render, and loads more pictures when the end is near. */
+  visible(rows) {
+    const start = scrollY - this.element.current.offsetTop;
+    const [top, bottom] = [start - MARGIN * innerHeight, start + (1 + MARGIN) * innerHeight];
+    if (bottom + innerHeight > heightOf(rows)) queueMicrotask(loadMore);
+    let from = rows.findIndex((row) => row.top + row.height >= top);
+    if (from < 0) from = Math.max(rows.length - 1, 0);
+    let to = from;
+    const isNear = (row) => row.top <= bottom && row.first + row.widths.length - rows[from].first <= MAX_TILES;
+    while (to < rows.length && isNear(rows[to])) to++;
+    return { from, to };
+  }
+
+  /** Arrow keys move between pictures. */
+  move = (event) => {
+    const current = Number(event.target.dataset?.index ?? NaN);
+    const next = neighbour(this.state.rows, current, event.key);
+    if (next === null) return;
+    event.preventDefault();
+    focusOn(this.element.current, this.state.rows, next);
+  };
+
+  render(_, { tiles: all, rows, from, to }) {
+    const rendered = rows.slice(from, to).flatMap((row) =>
+      row.widths.map((width, column) => {
+        const index = row.first + column;
+        const box = { left: row.lefts[column], top: row.top, width, height: row.height };
+        return html`<${Tile} key=${all[index].id} tile=${all[index]} index=${index} box=${box} />`;
+      }),
+    );
+    return html`<ul class="grid" ref=${this.element} style=${{ height: `${heightOf(rows)}px` }} onKeyDown=${this.move}>
+      ${rendered}
+    </ul>`;
+  }
+}

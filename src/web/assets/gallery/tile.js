@@ -1,0 +1,69 @@
+// One picture of the gallery: its placeholder, over which the picture appears once it is loaded.
+
+import { Component, createRef, html } from "../ui/html.js";
+import { icon } from "../ui/icons.js";
+import { averageColor, paint } from "./placeholder.js";
+import { nameOf, srcset, urlOfSize } from "./tiles.js";
+import { go, route, urlOf } from "../router.js";
+import { texts } from "../texts.js";
+
+export class Tile extends Component {
+  canvas = createRef();
+  image = createRef();
+  state = { loaded: false, failed: false };
+
+  componentDidMount() {
+    const image = this.image.current;
+    if (image?.complete && image.naturalWidth > 0) this.setState({ loaded: true });
+    else this.frame = requestAnimationFrame(() => paint(this.canvas.current, this.props.tile.placeholder));
+  }
+
+  componentWillUnmount() {
+    cancelAnimationFrame(this.frame);
+  }
+
+  shouldComponentUpdate(properties, state) {
+    const { tile, index, box } = this.props;
+    const isSame = properties.tile === tile && properties.index === index && sameBox(properties.box, box);
+    return !isSame || state.loaded !== this.state.loaded || state.failed !== this.state.failed;
+  }
+
+  open = (event) => {
+    // Other clicks open a new tab or window.
+    if (event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    go({ image: this.props.tile.id, query: route.peek().query });
+  };
+
+  render({ tile, index, box }, { loaded, failed }) {
+    const name = nameOf(tile);
+    const pixels = Object.fromEntries(Object.entries(box).map(([side, value]) => [side, `${value}px`]));
+    const label = tile.private ? `${name} (${texts.gallery.private})` : name;
+    return html`<li class="tile" style=${{ ...pixels, backgroundColor: averageColor(tile.placeholder) }}>
+      <a href=${urlOf({ image: tile.id, query: route.peek().query })} data-index=${index} onClick=${this.open}>
+        <canvas ref=${this.canvas} aria-hidden="true"></canvas>
+        ${tile.sizes.length > 0 &&
+        html`<img
+          ref=${this.image}
+          class=${loaded ? "loaded" : ""}
+          src=${urlOfSize(tile, tile.sizes[0])}
+          srcset=${srcset(tile)}
+          sizes=${`${box.width}px`}
+          width=${box.width}
+          height=${box.height}
+          alt=${label}
+          decoding="async"
+          draggable="false"
+          onLoad=${() => this.setState({ loaded: true })}
+          onError=${() => this.setState({ failed: true })}
+        />`}
+        ${(failed || tile.sizes.length === 0) && html`<span class="failed">${name}: ${texts.gallery.unavailable}</span>`}
+        ${tile.private && html`<span class="badge">${icon("lock")}</span>`}
+      </a>
+    </li>`;
+  }
+}
+
+function sameBox(one, other) {
+  return one.left === other.left && one.top === other.top && one.width === other.width && one.height === other.height;
+}

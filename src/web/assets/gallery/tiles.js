@@ -1,0 +1,103 @@
+// The pictures of the gallery, loaded page by page.
+
+import { batch, computed, effect, signal } from "../vendor/signals-core/signals-core.module.js";
+import { filters } from "./filters.js";
+import { base, request } from "../server.js";
+
+const PAGE_SIZE = 100;
+
+/** The tiles that are loaded, newest first. */
+export const tiles = signal([]);
+
+/** How many pictures match the filters; null until the first page is loaded. */
+export const total = signal(null);
+
+/** `loading`, `ready`, `failed` or `complete`. */
+export const status = signal("loading");
+
+/** Why the last page could not be loaded. */
+export const failure = signal(null);
+
+let next = null;
+let current = new AbortController();
+
+// A string, so that opening a picture, which changes the URL too, does not load the gallery again.
+const query = computed(() => filters.value.query.toString());
+
+effect(() => {
+  const text = query.value;
+  current.abort();
+  current = new AbortController();
+  next = null;
+  batch(() => {
+    tiles.value = [];
+    total.value = null;
+  });
+  load(text, current.signal);
+});
+
+/** Loads the next page, unless one is being loaded or there is none. */
+export function loadMore() {
+  if (status.peek() === "ready") load(query.peek(), current.signal);
+}
+
+/** Tries again after a failure. */
+export function retry() {
+  load(query.peek(), current.signal);
+}
+
+async function load(filter, signal) {
+  status.value = "loading";
+  const parameters = new URLSearchParams(filter);
+  parameters.set("limit", PAGE_SIZE);
+  if (next) parameters.set("page_token", next);
+  try {
+    const page = await request("GET", "app/tiles", { query: parameters, signal });
+    if (signal.aborted) return;
+    batch(() => {
+      next = page.next;
+      tiles.value = [...tiles.peek(), ...page.tiles];
+      total.value = page.total;
+      status.value = next ? "ready" : "complete";
+    });
+  } catch (error) {
+    if (signal.aborted) return;
+    batch(() => {
+      failure.value = error.message;
+      status.value = "failed";
+    });
+  }
+}
+
+/** Removes a tile from the page. Returns its place. */
+export function remove(tile) {
+  const index = tiles.peek().indexOf(tile);
+  batch(() => {
+    tiles.value = tiles.peek().filter((other) => other !== tile);
+    total.value -= 1;
+  });
+  return index;
+}
+
+/** Puts a tile back in its place. */
+export function insert(tile, index) {
+  batch(() => {
+    tiles.value = tiles.peek().toSpliced(index, 0, tile);
+    total.value += 1;
+  });
+}
+
+/** Returns the name of a picture for people. */
+export function nameOf(tile) {
+  return tile.title ?? tile.file_name;
+}
+
+/** Returns the URL of a picture in one of its sizes. */
+export function urlOfSize(tile, size) {
+  return `${base.pathname}images/${tile.id}/thumbnail?${size.query}`;
+}
+
+/** Returns all its sizes, as a value for `srcset`. */
+export function srcset(tile) {
+  return tile.sizes.map((size) => `${urlOfSize(tile, size)} ${size.width}w`).join(", ");
+}

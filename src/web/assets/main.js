@@ -1,0 +1,11 @@
+// Starts the page.
+
+import { html, render } from "./ui/html.js";
+import { Shell } from "./shell/shell.js";
+import { start } from "./session.js";
+
+// The browser resolves it again when the URL of the page changes.
+const favicon = document.querySelector("link[rel=icon]");
+favicon.setAttribute("href", favicon.href);
+
+start().then(() => render(html`<${Shell} />`, document.getElementById("app")));

@@ -1,0 +1,42 @@
+// The URL of the page: which view it shows, and the filters of the gallery.
+
+import { signal } from "./vendor/signals-core/signals-core.module.js";
+import { base } from "./server.js";
+
+const ROOT = new URL("app/", base).pathname;
+const IMAGE = /^images\/([0-9a-f-]{36})$/;
+
+/** `{ image, query }`: the id of the image that is open, or null, and the search parameters. */
+export const route = signal(read());
+
+addEventListener("popstate", () => {
+  route.value = read();
+});
+
+function read() {
+  const path = location.pathname.slice(ROOT.length);
+  return { image: IMAGE.exec(path)?.[1] ?? null, query: new URLSearchParams(location.search) };
+}
+
+/** Returns the URL of the gallery, or of one of its images, with these search parameters. */
+export function urlOf({ image = null, query = new URLSearchParams() }) {
+  const search = query.toString();
+  return `${ROOT}${image ? `images/${image}` : ""}${search ? `?${search}` : ""}`;
+}
+
+/** Changes the URL without loading a page. `replace`: Back does not return to the current one. */
+export function go(target, { replace = false } = {}) {
+  const url = urlOf(target);
+  const opensImage = Boolean(target.image) && !route.value.image;
+  // Remembers that Back closes the image.
+  const state = replace ? history.state : { opensImage };
+  history[replace ? "replaceState" : "pushState"](state, "", url);
+  route.value = read();
+}
+
+/** Closes the image: goes back if the gallery is the previous page. */
+export function closeImage() {
+  if (!route.value.image) return;
+  if (history.state?.opensImage) history.back();
+  else go({ query: route.value.query }, { replace: true });
+}

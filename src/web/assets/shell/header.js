@@ -1,0 +1,44 @@
+// The bar at the top: whose pictures are shown, the filters, and the user.
+
+import { html, observer } from "../ui/html.js";
+import { icon } from "../ui/icons.js";
+import { assetUrl } from "../assets.js";
+import { base } from "../server.js";
+import { identity, signOut, user } from "../session.js";
+import { filters, setScope } from "../gallery/filters.js";
+import { FilterPanel } from "../gallery/filter_panel.js";
+import { urlOf } from "../router.js";
+import { texts } from "../texts.js";
+
+export const Header = observer(({ onIdentify }) => {
+  const { scope } = filters.value;
+  const choice = (value, label) =>
+    html`<button aria-pressed=${scope === value ? "true" : "false"} onClick=${() => setScope(value)}>${label}</button>`;
+  return html`<header class="bar">
+    <a class="brand" href=${urlOf({})}><img src=${assetUrl("icon.svg")} alt="" width="24" height="24" /> <span>${texts.title}</span></a>
+    ${user.value && html`<div class="segments" role="group" aria-label=${texts.gallery.label}>
+      ${choice("mine", texts.nav.mine)} ${choice("everyone", texts.nav.everyone)}
+    </div>`}
+    <div class="spacer"></div>
+    <${FilterPanel} />
+    <a class="text-button wide-only" href=${new URL("docs/", base)}>${texts.nav.api}</a>
+    <${UserButton} onIdentify=${onIdentify} />
+  </header>`;
+});
+
+const UserButton = observer(({ onIdentify }) => {
+  const name = user.value?.email ?? user.value?.id;
+  if (identity === "gateway") return html`<span class="user-name">${name}</span>`;
+  if (!name) {
+    const label = identity === "name" ? texts.nav.chooseName : texts.nav.signIn;
+    return html`<button class="button" onClick=${onIdentify}>${label}</button>`;
+  }
+  const [label, act] = identity === "name" ? [texts.nav.changeName, onIdentify] : [texts.nav.signOut, signOut];
+  return html`<details class="menu">
+    <summary class="icon-button" aria-label=${texts.nav.account(name)}>${icon("user")}</summary>
+    <div class="menu-panel">
+      <p class="user-name">${name}</p>
+      <button class="text-button" onClick=${act}>${label}</button>
+    </div>
+  </details>`;
+});

@@ -1,0 +1,23 @@
+// Icons: paths of 24 × 24 pixels, drawn with the colour of the text.
+
+import { html } from "./html.js";
+
+const PATHS = {
+  close: "M6 6l12 12M18 6L6 18",
+  copy: "M9 9h10v10H9zM5 15V5h10",
+  download: "M12 4v11m-5-5l5 5 5-5M5 20h14",
+  filter: "M4 6h16M7 12h10M10 18h4",
+  info: "M12 11v6m0-9.5v.5M12 3a9 9 0 100 18 9 9 0 000-18z",
+  lock: "M7 11V8a5 5 0 0110 0v3M6 11h12v9H6z",
+  trash: "M5 7h14M10 7V5h4v2M7 7l1 13h8l1-13",
+  user: "M12 12a4 4 0 100-8 4 4 0 000 8zm-8 8c1-4 4-6 8-6s7 2 8 6",
+};
+
+export function icon(name) {
+  return html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><path d=${PATHS[name]} /></svg>`;
+}
+
+/** The same icon as text, for PhotoSwipe. */
+export function iconMarkup(name) {
+  return `<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><path d="${PATHS[name]}"/></svg>`;
+}

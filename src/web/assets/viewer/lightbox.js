@@ -1,0 +1,178 @@
+// PhotoSwipe, with the pictures of the gallery: swiping, zooming and keys are its own; details and deletion are ours.
+
+import { assetUrl } from "../assets.js";
+import { html, render } from "../ui/html.js";
+import { iconMarkup } from "../ui/icons.js";
+import { Details } from "./details.js";
+import { canChange, deleteWithUndo } from "./deletion.js";
+import { loadStyles } from "../ui/styles.js";
+import { nameOf, srcset, urlOfSize } from "../gallery/tiles.js";
+import { texts } from "../texts.js";
+
+const words = texts.viewer;
+const ANIMATION_MS = 160;
+/** The details lie beside the picture on pages of at least this width, otherwise below it. The styles have the same numbers. */
+const MIN_WIDTH_BESIDE = 900;
+const PANEL_WIDTH = 340;
+const PANEL_SHARE = 0.6;
+
+const isStill = matchMedia("(prefers-reduced-motion: reduce)");
+
+let loading = null;
+
+/** Loads PhotoSwipe on the first call. */
+export function loadPhotoSwipe() {
+  loading ??= Promise.all([
+    import(assetUrl("vendor/photoswipe/photoswipe.esm.min.js")),
+    loadStyles("vendor/photoswipe/photoswipe.css"),
+  ]).then(([{ default: PhotoSwipe }]) => PhotoSwipe);
+  loading.catch(() => {
+    loading = null;
+  });
+  return loading;
+}
+
+export class Lightbox {
+  /** `list` returns the tiles; `options` has `onChange`, `onClose` and `leftBeforeLoading`. */
+  constructor(PhotoSwipe, list, id, options) {
+    this.list = list;
+    this.options = options;
+    this.showsDetails = false;
+    const animation = isStill.matches ? 0 : ANIMATION_MS;
+    this.pswp = new PhotoSwipe({
+      index: this.indexOf(id),
+      dataSource: [],
+      loop: false,
+      showHideAnimationType: animation ? "fade" : "none",
+      showAnimationDuration: animation,
+      hideAnimationDuration: animation,
+      zoomAnimationDuration: animation,
+      bgOpacity: 1,
+      // The focus returns to the picture that was shown last.
+      returnFocus: false,
+      paddingFn: () => this.padding(),
+      closeTitle: words.close,
+      zoomTitle: words.zoom,
+      arrowPrevTitle: words.previous,
+      arrowNextTitle: words.next,
+      errorMsg: words.error,
+    });
+    this.connect();
+    this.pswp.init();
+  }
+
+  close() {
+    this.pswp.close();
+  }
+
+  /** Shows another picture of the list. */
+  show(id) {
+    const index = this.indexOf(id);
+    if (index !== this.pswp.currIndex) this.pswp.goTo(index);
+  }
+
+  get tile() {
+    return this.list()[this.pswp.currIndex];
+  }
+
+  indexOf(id) {
+    return Math.max(this.list().findIndex((tile) => tile.id === id), 0);
+  }
+
+  connect() {
+    const { pswp } = this;
+    pswp.addFilter("numItems", () => this.list().length);
+    pswp.addFilter("itemData", (_, index) => slide(this.list()[index]));
+    pswp.on("uiRegister", () => this.addButtons());
+    pswp.on("change", () => this.changed());
+    pswp.on("afterInit", () => this.changed());
+    pswp.on("keydown", ({ originalEvent }) => this.press(originalEvent));
+    pswp.on("destroy", () => {
+      render(null, this.panel);
+      this.options.onClose(this.last);
+    });
+  }
+
+  addButtons() {
+    this.pswp.element.setAttribute("aria-label", words.label);
+    this.pswp.element.setAttribute("aria-modal", "true");
+    const button = (name, label, order, onClick) =>
+      this.pswp.ui.registerElement({ name, order, isButton: true, html: iconMarkup(name), title: label, ariaLabel: label, onClick });
+    button("info", words.details, 8, () => this.toggleDetails());
+    button("trash", words.delete, 9, () => this.delete());
+    this.pswp.ui.registerElement({
+      name: "details",
+      appendTo: "root",
+      onInit: (element) => {
+        this.panel = element;
+        element.hidden = true;
+      },
+    });
+  }
+
+  changed() {
+    const { tile } = this;
+    if (!tile || !this.panel) return;
+    this.last = tile.id;
+    this.pswp.element.querySelector(".pswp__button--trash").hidden = !canChange(tile);
+    this.renderDetails();
+    const left = this.list().length - 1 - this.pswp.currIndex;
+    this.options.onChange(tile, left < this.options.leftBeforeLoading);
+  }
+
+  press(event) {
+    if (event.target.matches?.("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "i") this.toggleDetails();
+    if (event.key === "Delete" && canChange(this.tile)) this.delete();
+  }
+
+  toggleDetails() {
+    this.showsDetails = !this.showsDetails;
+    this.panel.hidden = !this.showsDetails;
+    this.pswp.element.classList.toggle("pswp--with-details", this.showsDetails);
+    this.renderDetails();
+    this.pswp.updateSize(true);
+  }
+
+  renderDetails() {
+    const { tile } = this;
+    render(this.showsDetails && tile ? html`<${Details} key=${tile.id} id=${tile.id} />` : null, this.panel);
+  }
+
+  /** Returns the space around the picture in pixels: for the buttons, and for the details beside or below it. */
+  padding() {
+    const isBeside = innerWidth >= MIN_WIDTH_BESIDE;
+    const right = this.showsDetails && isBeside ? PANEL_WIDTH : 0;
+    const bottom = this.showsDetails && !isBeside ? PANEL_SHARE * innerHeight : 16;
+    return { top: 56, bottom, left: 0, right };
+  }
+
+  /** Deletes the picture, and shows the next one. */
+  async delete() {
+    const { pswp, tile } = this;
+    if (!(await deleteWithUndo(tile)) || this.tile === tile) return;
+    const count = this.list().length;
+    if (count === 0) {
+      this.close();
+      return;
+    }
+    if (pswp.currIndex >= count) pswp.goTo(count - 1);
+    for (const step of [-1, 0, 1]) pswp.refreshSlideContent(pswp.currIndex + step);
+    this.changed();
+  }
+}
+
+/** Returns a picture as PhotoSwipe describes it. */
+function slide(tile) {
+  const largest = tile?.sizes.at(-1);
+  if (!largest) return { html: "" };
+  const { width, height } = largest;
+  return {
+    src: urlOfSize(tile, largest),
+    srcset: srcset(tile),
+    msrc: urlOfSize(tile, tile.sizes[0]),
+    width,
+    height,
+    alt: nameOf(tile),
+  };
+}

@@ -1,0 +1,68 @@
+// One picture over the whole page. It follows the URL, so that Back closes it and a link opens it.
+
+import { Component } from "../ui/html.js";
+import { effect } from "../vendor/signals-core/signals-core.module.js";
+import { loadMore, tiles } from "../gallery/tiles.js";
+import { Lightbox, loadPhotoSwipe } from "./lightbox.js";
+import { closeImage, go, route } from "../router.js";
+import { request } from "../server.js";
+import { showToast } from "../ui/toasts.js";
+
+/** More pictures are loaded when only so many are left. */
+const LEFT_BEFORE_LOADING = 10;
+
+export class Viewer extends Component {
+  lightbox = null;
+
+  componentDidMount() {
+    this.stop = effect(() => this.follow(route.value.image));
+  }
+
+  componentWillUnmount() {
+    this.stop();
+    this.lightbox?.close();
+  }
+
+  /** Opens, changes or closes the picture, as the URL says. */
+  async follow(id) {
+    this.wanted = id;
+    if (!id) {
+      this.lightbox?.close();
+      return;
+    }
+    if (this.lightbox) {
+      this.lightbox.show(id);
+      return;
+    }
+    const [list, PhotoSwipe] = await Promise.all([listWith(id), loadPhotoSwipe()]).catch((error) => {
+      showToast(error.message);
+      closeImage();
+      return [null, null];
+    });
+    if (!list || this.wanted !== id || this.lightbox) return;
+    this.lightbox = new Lightbox(PhotoSwipe, list, id, {
+      onChange: (tile, isNearEnd) => {
+        if (isNearEnd) loadMore();
+        if (tile.id !== this.wanted) go({ image: tile.id, query: route.peek().query }, { replace: true });
+      },
+      onClose: (last) => {
+        this.lightbox = null;
+        closeImage();
+        document.querySelector(`.tile a[href*="${last}"]`)?.focus();
+      },
+      leftBeforeLoading: LEFT_BEFORE_LOADING,
+    });
+  }
+
+  render() {
+    return null;
+  }
+}
+
+/** Returns a function for the pictures to page through: those of the gallery, if it has this one, otherwise this one alone. */
+async function listWith(id) {
+  const isIn = () => tiles.peek().some((tile) => tile.id === id);
+  if (isIn()) return () => tiles.peek();
+  const tile = await request("GET", `app/tiles/${id}`);
+  return () => (isIn() ? tiles.peek() : [tile]);
+}

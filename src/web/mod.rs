@@ -1,0 +1,53 @@
+//! The web layer: pages for people, next to the API that programs use.
+//!
+//! Its handlers use the HTTP layer's request parsing, authentication and errors, and call the service and nothing below it. The
+//! pages are templates and ES modules that are part of the binary. They load nothing from other servers, and contain no inline
+//! scripts.
+//!
+//! All their URLs are relative, so they also work below a path that a reverse proxy strips.
+
+mod assets;
+mod bundle;
+mod docs;
+mod home;
+mod pages;
+mod sessions;
+mod tiles;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http::{HeaderValue, StatusCode, header};
+
+use crate::http::{self as api, AppState, HttpConfig};
+use crate::service::Service;
+
+/// Returns the router of the whole service: the API, its documentation, and the pages.
+pub fn router(service: Arc<Service>, config: HttpConfig) -> Router {
+    let state = AppState::new(service, config);
+    let (routes, document) = api::api(&state);
+    let routes = routes.merge(docs::routes(document)).merge(home::routes(state.config.serves_pages));
+    let routes = if state.config.serves_pages { routes.merge(page_routes(&state)) } else { routes };
+    api::router(routes, state)
+}
+
+fn page_routes(state: &AppState) -> Router<AppState> {
+    let authenticated = Router::new()
+        .route("/app/", get(pages::show_gallery))
+        .route("/app/images/{image_id}", get(pages::show_image))
+        .route("/app/tiles", get(tiles::list_tiles))
+        .route("/app/tiles/{image_id}", get(tiles::get_tile))
+        .route("/app/session/start", post(sessions::start_session))
+        .route("/app/session/refresh", post(sessions::refresh_session))
+        .route("/app/session/end", post(sessions::end_session));
+    api::authenticated(authenticated, state)
+        .route("/app", get(async || redirect("app/")))
+        .route("/app/assets/{digest}/{*file}", get(assets::get_asset))
+}
+
+/// Redirects to a location relative to the request's URL, as the browser sees it (RFC 9110, 10.2.2).
+fn redirect(location: &'static str) -> Response {
+    (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, HeaderValue::from_static(location))]).into_response()
+}

@@ -1,0 +1,111 @@
+//! The pages at `/app/`. The server sends a frame; the scripts of the page fill it, and change the URL without loading another
+//! page.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, header};
+
+use super::assets::{ASSETS, SCRIPT, STYLES};
+use crate::http::error::ApiError;
+use crate::http::identity::gateway::AuthMode;
+use crate::http::request::extractors::CallerOf;
+use crate::http::request::parameters::PathParam;
+use crate::http::{AppState, HttpConfig};
+use crate::model::caller::{Caller, UserId};
+use crate::model::id::ImageId;
+use crate::service::error::Error;
+
+/// The page runs only its own scripts, shows only images of its own origin, and cannot be framed.
+const PAGE_HEADERS: [(HeaderName, HeaderValue); 4] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; \
+             manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        ),
+    ),
+    (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+    (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
+];
+
+/// What the script imports, to be requested together with it.
+const PRELOADED: [&str; 4] = [
+    "vendor/preact/preact.module.js",
+    "vendor/htm/htm.module.js",
+    "vendor/signals-core/signals-core.module.js",
+    "vendor/thumbhash/thumbhash.js",
+];
+
+/// The frame of all pages.
+#[derive(Template)]
+#[template(path = "app.html", config = "src/web/askama.toml")]
+struct AppPage<'a> {
+    /// The relative URL of the scripts and styles.
+    assets: String,
+    script: &'a str,
+    modules: &'a [&'a str],
+    styles: &'a str,
+    /// How the page learns who uses it.
+    identity: Identity,
+    /// The user that a gateway names, or empty.
+    user: &'a str,
+}
+
+/// How a page learns who uses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Identity {
+    /// A gateway names the user in each request.
+    Gateway,
+    /// The service believes the page, which asks for a user name.
+    Name,
+    /// Users log in to their accounts.
+    Account,
+}
+
+impl Identity {
+    fn of(caller: &Caller, config: &HttpConfig) -> Self {
+        match caller {
+            Caller::User(_) => Self::Gateway,
+            Caller::Gateway if config.gateway.mode == AuthMode::Trusted => Self::Name,
+            Caller::Gateway | Caller::Anonymous => Self::Account,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Name => "name",
+            Self::Account => "account",
+        }
+    }
+}
+
+pub async fn show_gallery(State(app): State<AppState>, CallerOf(caller): CallerOf) -> Result<Response, ApiError> {
+    page(&app, &caller, "")
+}
+
+/// The page is the same for every id, whether such an image exists or not; its scripts ask the API.
+pub async fn show_image(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    PathParam(_id): PathParam<ImageId>,
+) -> Result<Response, ApiError> {
+    page(&app, &caller, "../")
+}
+
+/// `up` leads from the directory of the page's URL to `/app/`.
+fn page(app: &AppState, caller: &Caller, up: &str) -> Result<Response, ApiError> {
+    let template = AppPage {
+        assets: format!("{up}assets/{}", ASSETS.digest),
+        script: SCRIPT,
+        modules: &PRELOADED,
+        styles: STYLES,
+        identity: Identity::of(caller, &app.config),
+        user: caller.user().map(UserId::as_str).unwrap_or_default(),
+    };
+    let html = template.render().map_err(Error::internal)?;
+    let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))];
+    Ok((PAGE_HEADERS, content_type, html).into_response())
+}

@@ -1,0 +1,3 @@
+mod pages;
+mod sessions;
+mod tiles;
