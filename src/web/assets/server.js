@@ -56,7 +56,7 @@ async function read(response) {
 }
 
 /** Returns the service's message, which tells users what to do, except where it is meant for programs. */
-function explain(status, body) {
+export function explain(status, body) {
   if (status === 429 || status === 503) return body?.message ?? texts.errors.busy;
   if (status >= 500) return texts.errors.server;
   return body?.message ?? texts.errors.unknown;

@@ -4,6 +4,7 @@ import { count } from "./format.js";
 
 export const texts = {
   title: "Pictures",
+  copied: "Copied.",
   skipToContent: "Skip to the pictures",
 
   nav: {
@@ -30,10 +31,9 @@ export const texts = {
     noResults: "No picture matches these filters.",
     clearFilters: "Clear the filters",
     emptyTitle: "No pictures yet",
-    emptyMine: "Upload your first picture with this command:",
-    emptyEveryone: "Nobody has uploaded a public picture yet. Upload one with this command:",
+    emptyMine: "Drop a picture here, or upload one with this command:",
+    emptyEveryone: "Nobody has uploaded a public picture yet. Drop one here, or upload one with this command:",
     copy: "Copy",
-    copied: "Copied",
     unavailable: "This picture cannot be shown.",
   },
 
@@ -55,6 +55,32 @@ export const texts = {
     toDay: (day) => `until ${day}`,
   },
 
+  upload: {
+    upload: "Upload",
+    uploads: "Uploads",
+    choose: "Choose pictures",
+    hint: "Or drop pictures anywhere on the page, or paste one.",
+    drop: "Drop the pictures to upload them",
+    visibility: "Who can see them",
+    tags: "Tags, separated by commas",
+    summary: (done, all, failed) => `${done} of ${all} uploaded${failed > 0 ? `, ${failed} failed` : ""}`,
+    total: "Progress of all uploads",
+    progress: (name) => `Progress of ${name}`,
+    sent: (sent, size) => `${sent} of ${size}`,
+    waiting: (size) => `Waiting, ${size}`,
+    processing: "Processing …",
+    done: "Uploaded",
+    retry: "Retry",
+    retryFile: (name) => `Retry ${name}`,
+    cancel: (name) => `Cancel ${name}`,
+    dismiss: (name) => `Remove ${name} from the list`,
+    close: "Close the list of uploads",
+    tooLarge: (size, max) => `This file has ${size}. At most ${max} are allowed.`,
+    tooSmall: (min) => `This file is too small to be a picture. It must have at least ${min}.`,
+    wrongType: (types) => `This is not a picture that the service accepts. It accepts ${types}.`,
+    unreadable: "This file cannot be read. Folders cannot be uploaded.",
+  },
+
   viewer: {
     label: "Picture",
     close: "Close",
@@ -70,7 +96,23 @@ export const texts = {
     download: "Download the original",
   },
 
+  links: {
+    label: "Copy link",
+    copy: (name) => `Copy the link as ${name}`,
+    private: "Private pictures have no public link. Make the picture public first.",
+  },
+
+  edit: {
+    title: "Title",
+    description: "Description",
+    tags: "Tags, separated by commas",
+    visibility: "Who can see it",
+    save: "Save",
+    cancel: "Cancel",
+  },
+
   details: {
+    edit: "Edit",
     loading: "Loading details",
     failed: "The details could not be loaded.",
     description: "Description",
@@ -114,6 +156,7 @@ export const texts = {
     server: "The service has a problem. Try again in a moment.",
     busy: "The service is busy. Try again in a moment.",
     wrongPassword: "The e-mail address or the password is wrong.",
+    copy: "The browser did not allow to copy. Select the text and copy it.",
     unknown: "Something went wrong. Try again.",
   },
 };

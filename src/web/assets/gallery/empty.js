@@ -2,7 +2,7 @@
 
 import { html, observer } from "../ui/html.js";
 import { icon } from "../ui/icons.js";
-import { showToast } from "../ui/toasts.js";
+import { copy } from "../ui/clipboard.js";
 import { clearFilters, filters } from "./filters.js";
 import { base } from "../server.js";
 import { identity, user } from "../session.js";
@@ -31,9 +31,4 @@ function uploadCommand() {
   const who = user.value?.id ?? "ann";
   const credentials = identity === "account" ? `-u ${user.value?.email ?? "ann@example.org"}` : `-H 'X-User-Id: ${who}'`;
   return `curl ${credentials} -F file=@picture.jpg ${new URL("images", base)}`;
-}
-
-async function copy(text) {
-  await navigator.clipboard.writeText(text);
-  showToast(words.copied);
 }

@@ -2,6 +2,7 @@
 
 import { Component, html, observer } from "../ui/html.js";
 import { icon } from "../ui/icons.js";
+import { MENU } from "../ui/menus.js";
 import { clearFilters, filters, setFilters } from "./filters.js";
 import { request } from "../server.js";
 import { user } from "../session.js";
@@ -27,7 +28,7 @@ export class FilterPanel extends Component {
   };
 
   render(_, { collections }) {
-    return html`<details class="menu" onToggle=${this.load}>
+    return html`<details class="menu" name=${MENU} onToggle=${this.load}>
       <summary class="icon-button" aria-label=${words.label}>${icon("filter")}</summary>
       <form class="menu-panel" onSubmit=${this.submit}>
         <${Fields} collections=${collections} />

@@ -3,7 +3,7 @@
 import { Component, createRef, html } from "../ui/html.js";
 import { icon } from "../ui/icons.js";
 import { averageColor, paint } from "./placeholder.js";
-import { nameOf, srcset, urlOfSize } from "./tiles.js";
+import { nameOf, reload, srcset, urlOfSize } from "./tiles.js";
 import { go, route, urlOf } from "../router.js";
 import { texts } from "../texts.js";
 
@@ -11,6 +11,7 @@ export class Tile extends Component {
   canvas = createRef();
   image = createRef();
   state = { loaded: false, failed: false };
+  isReloaded = false;
 
   componentDidMount() {
     const image = this.image.current;
@@ -28,6 +29,13 @@ export class Tile extends Component {
     return !isSame || state.loaded !== this.state.loaded || state.failed !== this.state.failed;
   }
 
+  /** The URLs expire after hours. New ones are requested once. */
+  fail = () => {
+    if (this.isReloaded) this.setState({ failed: true });
+    else reload(this.props.tile.id).then((isFound) => !isFound && this.setState({ failed: true }));
+    this.isReloaded = true;
+  };
+
   open = (event) => {
     // Other clicks open a new tab or window.
     if (event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
@@ -39,9 +47,8 @@ export class Tile extends Component {
     const name = nameOf(tile);
     const pixels = Object.fromEntries(Object.entries(box).map(([side, value]) => [side, `${value}px`]));
     const label = tile.private ? `${name} (${texts.gallery.private})` : name;
-    return html`<li class="tile" style=${{ ...pixels, backgroundColor: averageColor(tile.placeholder) }}>
+    return html`<li class="tile" style=${{ ...pixels, backgroundColor: loaded ? "transparent" : averageColor(tile.placeholder) }}>
       <a href=${urlOf({ image: tile.id, query: route.peek().query })} data-index=${index} onClick=${this.open}>
-        <canvas ref=${this.canvas} aria-hidden="true"></canvas>
         ${tile.sizes.length > 0 &&
         html`<img
           ref=${this.image}
@@ -55,8 +62,9 @@ export class Tile extends Component {
           decoding="async"
           draggable="false"
           onLoad=${() => this.setState({ loaded: true })}
-          onError=${() => this.setState({ failed: true })}
+          onError=${this.fail}
         />`}
+        <canvas ref=${this.canvas} aria-hidden="true"></canvas>
         ${(failed || tile.sizes.length === 0) && html`<span class="failed">${name}: ${texts.gallery.unavailable}</span>`}
         ${tile.private && html`<span class="badge">${icon("lock")}</span>`}
       </a>

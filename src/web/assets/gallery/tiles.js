@@ -87,6 +87,13 @@ export function insert(tile, index) {
   });
 }
 
+/** Loads a picture again that was changed, or whose URLs have expired. Returns whether it still exists. */
+export async function reload(id) {
+  const tile = await request("GET", `app/tiles/${id}`).catch(() => null);
+  if (tile) tiles.value = tiles.peek().map((other) => (other.id === id ? tile : other));
+  return tile !== null;
+}
+
 /** Returns the name of a picture for people. */
 export function nameOf(tile) {
   return tile.title ?? tile.file_name;

@@ -2,11 +2,13 @@
 
 import { html, observer } from "../ui/html.js";
 import { icon } from "../ui/icons.js";
+import { MENU } from "../ui/menus.js";
 import { assetUrl } from "../assets.js";
 import { base } from "../server.js";
 import { identity, signOut, user } from "../session.js";
 import { filters, setScope } from "../gallery/filters.js";
 import { FilterPanel } from "../gallery/filter_panel.js";
+import { UploadMenu } from "../upload/menu.js";
 import { urlOf } from "../router.js";
 import { texts } from "../texts.js";
 
@@ -20,7 +22,7 @@ export const Header = observer(({ onIdentify }) => {
       ${choice("mine", texts.nav.mine)} ${choice("everyone", texts.nav.everyone)}
     </div>`}
     <div class="spacer"></div>
-    <${FilterPanel} />
+    <${UploadMenu} /> <${FilterPanel} />
     <a class="text-button wide-only" href=${new URL("docs/", base)}>${texts.nav.api}</a>
     <${UserButton} onIdentify=${onIdentify} />
   </header>`;
@@ -34,7 +36,7 @@ const UserButton = observer(({ onIdentify }) => {
     return html`<button class="button" onClick=${onIdentify}>${label}</button>`;
   }
   const [label, act] = identity === "name" ? [texts.nav.changeName, onIdentify] : [texts.nav.signOut, signOut];
-  return html`<details class="menu">
+  return html`<details class="menu" name=${MENU}>
     <summary class="icon-button" aria-label=${texts.nav.account(name)}>${icon("user")}</summary>
     <div class="menu-panel">
       <p class="user-name">${name}</p>

@@ -6,20 +6,31 @@ import { Gallery } from "../gallery/gallery.js";
 import { Header } from "./header.js";
 import { SignIn } from "../account/sign_in.js";
 import { UserName, hasAsked } from "../account/user_name.js";
+import { DropSign, UploadPanel } from "../upload/panel.js";
+import { uploads } from "../upload/sources.js";
 import { expired, identity, user } from "../session.js";
 import { texts } from "../texts.js";
 
 export class Shell extends Component {
   state = { dialog: identity === "name" && !user.peek() && !hasAsked() ? "identify" : null };
 
-  open = (dialog) => this.setState({ dialog });
-  close = () => this.setState({ dialog: null });
+  componentDidMount() {
+    uploads.askWho = (then) => this.open("identify", then);
+  }
+
+  open = (dialog, then = null) => this.setState({ dialog, then });
+
+  close = () => {
+    const { then } = this.state;
+    this.setState({ dialog: null, then: null });
+    if (user.peek()) then?.();
+  };
 
   render(_, { dialog }) {
     return html`<a class="skip-link" href="#content">${texts.skipToContent}</a>
       <${Header} onIdentify=${() => this.open("identify")} />
       <${Gallery} />
-      <${Toasts} />
+      <${UploadPanel} /> <${DropSign} /> <${Toasts} />
       ${dialog === "identify" && html`<${Identify} onClose=${this.close} />`} <${Expired} />`;
   }
 }

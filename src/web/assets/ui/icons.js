@@ -3,6 +3,7 @@
 import { html } from "./html.js";
 
 const PATHS = {
+  check: "M5 13l4 4L19 7",
   close: "M6 6l12 12M18 6L6 18",
   copy: "M9 9h10v10H9zM5 15V5h10",
   download: "M12 4v11m-5-5l5 5 5-5M5 20h14",
@@ -10,6 +11,7 @@ const PATHS = {
   info: "M12 11v6m0-9.5v.5M12 3a9 9 0 100 18 9 9 0 000-18z",
   lock: "M7 11V8a5 5 0 0110 0v3M6 11h12v9H6z",
   trash: "M5 7h14M10 7V5h4v2M7 7l1 13h8l1-13",
+  upload: "M12 16V5m-5 5l5-5 5 5M5 20h14",
   user: "M12 12a4 4 0 100-8 4 4 0 000 8zm-8 8c1-4 4-6 8-6s7 2 8 6",
 };
 

@@ -2,19 +2,22 @@
 
 import { Component, html } from "../ui/html.js";
 import { dateTime, fileSize, localDate } from "../format.js";
+import { Edit } from "./edit.js";
+import { Links } from "./links.js";
+import { canChange } from "./deletion.js";
 import { request } from "../server.js";
 import { texts } from "../texts.js";
 
 const words = texts.details;
 
 export class Details extends Component {
-  state = { image: null, error: null };
+  state = { image: null, error: null, editing: false };
 
   async componentDidMount() {
     this.aborts = new AbortController();
     const query = { include_url: "false" };
     try {
-      this.setState({ image: await request("GET", `images/${this.props.id}`, { query, signal: this.aborts.signal }) });
+      this.setState({ image: await request("GET", `images/${this.props.tile.id}`, { query, signal: this.aborts.signal }) });
     } catch (error) {
       if (!this.aborts.signal.aborted) this.setState({ error });
     }
@@ -24,10 +27,20 @@ export class Details extends Component {
     this.aborts.abort();
   }
 
-  render(_, { image, error }) {
+  edit = () => this.setState({ editing: true });
+  leave = () => this.setState({ editing: false });
+
+  saved = (image) => {
+    this.setState({ image, editing: false });
+    this.props.onSaved();
+  };
+
+  render({ tile }, { image, error, editing }) {
     if (error) return html`<p role="alert">${words.failed} ${error.message}</p>`;
     if (!image) return html`<p role="status">${words.loading} …</p>`;
+    if (editing) return html`<${Edit} image=${image} onSaved=${this.saved} onCancel=${this.leave} />`;
     return html`<h2>${image.title ?? image.file_name}</h2>
+      ${canChange(tile) && html`<button class="chip" onClick=${this.edit}>${words.edit}</button>`}
       <dl>
         ${facts(image).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}
       </dl>`;
@@ -48,6 +61,7 @@ function facts(image) {
     [words.file, image.file_name],
     [words.owner, image.user_id],
     [words.visibility, words[image.visibility]],
+    [texts.links.label, html`<${Links} image=${image} />`],
     [words.colors, html`<${Swatches} colors=${image.colors} />`],
   ];
   return all.filter(([, value]) => value);

@@ -6,7 +6,7 @@ import { iconMarkup } from "../ui/icons.js";
 import { Details } from "./details.js";
 import { canChange, deleteWithUndo } from "./deletion.js";
 import { loadStyles } from "../ui/styles.js";
-import { nameOf, srcset, urlOfSize } from "../gallery/tiles.js";
+import { nameOf, reload, srcset, urlOfSize } from "../gallery/tiles.js";
 import { texts } from "../texts.js";
 
 const words = texts.viewer;
@@ -50,6 +50,8 @@ export class Lightbox {
       bgOpacity: 1,
       // The focus returns to the picture that was shown last.
       returnFocus: false,
+      // The page below is inert instead, so that the messages can still be reached.
+      trapFocus: false,
       paddingFn: () => this.padding(),
       closeTitle: words.close,
       zoomTitle: words.zoom,
@@ -59,6 +61,7 @@ export class Lightbox {
     });
     this.connect();
     this.pswp.init();
+    setInert(true);
   }
 
   close() {
@@ -86,9 +89,10 @@ export class Lightbox {
     pswp.on("uiRegister", () => this.addButtons());
     pswp.on("change", () => this.changed());
     pswp.on("afterInit", () => this.changed());
-    pswp.on("keydown", ({ originalEvent }) => this.press(originalEvent));
+    pswp.on("keydown", (press) => this.press(press));
     pswp.on("destroy", () => {
       render(null, this.panel);
+      setInert(false);
       this.options.onClose(this.last);
     });
   }
@@ -120,8 +124,10 @@ export class Lightbox {
     this.options.onChange(tile, left < this.options.leftBeforeLoading);
   }
 
-  press(event) {
-    if (event.target.matches?.("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) return;
+  press(press) {
+    const event = press.originalEvent;
+    if (event.target.matches?.("input, textarea, select")) press.preventDefault();
+    if (press.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "i") this.toggleDetails();
     if (event.key === "Delete" && canChange(this.tile)) this.delete();
   }
@@ -136,7 +142,13 @@ export class Lightbox {
 
   renderDetails() {
     const { tile } = this;
-    render(this.showsDetails && tile ? html`<${Details} key=${tile.id} id=${tile.id} />` : null, this.panel);
+    render(this.showsDetails && tile ? html`<${Details} key=${tile.id} tile=${tile} onSaved=${() => this.saved(tile.id)} />` : null, this.panel);
+  }
+
+  /** Shows a picture again that was changed: its URLs depend on who can see it. */
+  async saved(id) {
+    await reload(id);
+    this.pswp.refreshSlideContent(this.indexOf(id));
   }
 
   /** Returns the space around the picture in pixels: for the buttons, and for the details beside or below it. */
@@ -160,6 +172,10 @@ export class Lightbox {
     for (const step of [-1, 0, 1]) pswp.refreshSlideContent(pswp.currIndex + step);
     this.changed();
   }
+}
+
+function setInert(inert) {
+  for (const part of document.querySelectorAll("#app > .skip-link, #app > header, #app > main, #app > .uploads")) part.inert = inert;
 }
 
 /** Returns a picture as PhotoSwipe describes it. */

@@ -1,0 +1,43 @@
+// The menu for uploads: the file picker, and what applies to the next files.
+
+import { html, observer } from "../ui/html.js";
+import { icon } from "../ui/icons.js";
+import { MENU } from "../ui/menus.js";
+import { addFiles } from "./sources.js";
+import { options, setOptions } from "./queue.js";
+import { texts } from "../texts.js";
+
+const words = texts.upload;
+
+export const UploadMenu = observer(() => {
+  const { visibility, tags } = options.value;
+  const pick = (event) => {
+    const input = event.currentTarget;
+    const files = [...input.files];
+    // The same file can be chosen again.
+    input.value = "";
+    input.closest("details").open = false;
+    addFiles(files);
+  };
+  return html`<details class="menu" name=${MENU}>
+    <summary class="button" aria-label=${words.upload}>${icon("upload")} <span class="wide-only">${words.upload}</span></summary>
+    <div class="menu-panel">
+      <label class="button file-picker">
+        ${words.choose}
+        <input class="hidden" type="file" accept="image/*" multiple onChange=${pick} />
+      </label>
+      <p class="hint">${words.hint}</p>
+      <label>
+        ${words.visibility}
+        <select value=${visibility} onChange=${(event) => setOptions({ visibility: event.currentTarget.value })}>
+          <option value="public">${texts.details.public}</option>
+          <option value="private">${texts.details.private}</option>
+        </select>
+      </label>
+      <label>
+        ${words.tags}
+        <input value=${tags} autocomplete="off" onInput=${(event) => setOptions({ tags: event.currentTarget.value })} />
+      </label>
+    </div>
+  </details>`;
+});

@@ -1,0 +1,115 @@
+// The files that are being uploaded: three at a time, in the order in which they were added.
+
+import { computed, signal } from "../vendor/signals-core/signals-core.module.js";
+import { objection } from "./limits.js";
+import { abandon, transfer } from "./transfer.js";
+import { request } from "../server.js";
+import { filters } from "../gallery/filters.js";
+import { insert, tiles } from "../gallery/tiles.js";
+
+const PARALLEL = 3;
+
+/** What applies to the files that are added next. */
+export const options = signal({ visibility: localStorage.getItem("upload-visibility") ?? "public", tags: "" });
+
+/**
+ * `{ id, file, state, sent, error }`. `state` is `waiting`, `sending`, `done`, `failed`, which can be retried, or `rejected`, which
+ * cannot.
+ */
+export const items = signal([]);
+
+/** Whether leaving the page would interrupt an upload. */
+export const isBusy = computed(() => items.value.some(({ state }) => state === "waiting" || state === "sending"));
+
+/** What has been sent of all files, from 0 to 1. */
+export const progress = computed(() => {
+  const sum = (of) => counted.reduce((total, item) => total + of(item), 0);
+  const counted = items.value.filter(({ state }) => state !== "rejected");
+  const all = sum(({ file }) => file.size);
+  return all === 0 ? 1 : sum(({ state, sent, file }) => (state === "done" ? file.size : Math.min(sent, file.size))) / all;
+});
+
+let lastId = 0;
+
+/** Adds files. */
+export function add(files) {
+  const { visibility, tags } = options.peek();
+  const added = [...files].map((file) => ({
+    id: ++lastId,
+    file,
+    fields: { visibility, tags },
+    key: crypto.randomUUID?.() ?? `${Date.now()}-${lastId}-${Math.random()}`,
+    upload: null,
+    aborts: new AbortController(),
+    state: "waiting",
+    sent: 0,
+    error: null,
+  }));
+  items.value = [...items.peek(), ...added];
+  fill();
+}
+
+export function cancel(item) {
+  item.aborts.abort();
+  items.value = items.peek().filter(({ id }) => id !== item.id);
+  abandon(item);
+  fill();
+}
+
+/** Sends a failed file again, from where it was interrupted. */
+export function retry(item) {
+  change(item, { state: "waiting", error: null });
+  fill();
+}
+
+/** Removes the files that need no further attention. */
+export function clearFinished() {
+  items.value = items.peek().filter(({ state }) => state === "waiting" || state === "sending");
+}
+
+export function setOptions(changes) {
+  options.value = { ...options.peek(), ...changes };
+  localStorage.setItem("upload-visibility", options.peek().visibility);
+}
+
+/** Starts as many files as may be sent now. */
+function fill() {
+  const sending = items.peek().filter(({ state }) => state === "sending").length;
+  const waiting = items.peek().filter(({ state }) => state === "waiting");
+  for (const item of waiting.slice(0, Math.max(PARALLEL - sending, 0))) upload(item);
+}
+
+async function upload(item) {
+  change(item, { state: "sending" });
+  try {
+    const rule = await objection(item.file);
+    if (rule) {
+      change(item, { state: "rejected", error: rule });
+    } else {
+      const onProgress = (sent) => change(item, { sent });
+      const id = await transfer(item, item.fields, { signal: item.aborts.signal, onProgress });
+      change(item, { state: "done", image: id });
+      await show(id);
+    }
+  } catch (error) {
+    if (item.aborts.signal.aborted) return;
+    const isFinal = error.status >= 400 && error.status < 500 && ![401, 408, 409, 423, 429].includes(error.status);
+    change(item, { state: isFinal ? "rejected" : "failed", error: error.message });
+  } finally {
+    fill();
+  }
+}
+
+/** Changes an item. The objects stay the same, because transfers keep what they need to continue in them. */
+function change(item, values) {
+  Object.assign(item, values);
+  items.value = [...items.peek()];
+}
+
+/** Shows a new picture at the start of the gallery, unless the gallery is filtered. */
+async function show(id) {
+  if (Object.keys(filters.peek().values).length > 0) return;
+  const tile = await request("GET", `app/tiles/${id}`).catch(() => null);
+  const isShown = tiles.peek().some((other) => other.id === id);
+  if (tile && !isShown) insert(tile, 0);
+}

@@ -1,0 +1,51 @@
+// Where files come from, other than the file picker: files that are dropped anywhere on the page, and pasted ones.
+
+import { signal } from "../vendor/signals-core/signals-core.module.js";
+import { add } from "./queue.js";
+import { user } from "../session.js";
+
+/** Whether files are being dragged over the page. */
+export const isDragging = signal(false);
+
+/** Adds files, after the user has said who they are. The shell sets what asks them. */
+export const uploads = { askWho: () => {} };
+
+export function addFiles(files) {
+  if (files.length === 0) return;
+  if (user.peek()) add(files);
+  else uploads.askWho(() => add(files));
+}
+
+const hasFiles = (event) => event.dataTransfer?.types.includes("Files") ?? false;
+
+// Each element under the pointer gets its own events, so only the time since the last one says that the pointer has left.
+const LEFT_AFTER_MS = 300;
+let timer = 0;
+
+addEventListener("dragover", (event) => {
+  if (!hasFiles(event)) return;
+  event.preventDefault();
+  event.dataTransfer.dropEffect = "copy";
+  isDragging.value = true;
+  clearTimeout(timer);
+  timer = setTimeout(stop, LEFT_AFTER_MS);
+});
+
+addEventListener("drop", (event) => {
+  if (!hasFiles(event)) return;
+  event.preventDefault();
+  stop();
+  addFiles([...event.dataTransfer.files]);
+});
+
+addEventListener("paste", (event) => {
+  const files = [...(event.clipboardData?.files ?? [])];
+  if (files.length === 0) return;
+  event.preventDefault();
+  addFiles(files);
+});
+
+function stop() {
+  clearTimeout(timer);
+  isDragging.value = false;
+}
