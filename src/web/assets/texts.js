@@ -37,6 +37,27 @@ export const texts = {
     unavailable: "This picture cannot be shown.",
   },
 
+  bulk: {
+    label: "Selected pictures",
+    select: (name) => `Select ${name}`,
+    selected: (number) => `${count(number, "picture")} selected`,
+    clear: "Clear the selection",
+    tag: "Add tags",
+    collect: "Add to a collection",
+    name: "Name of the collection",
+    nameRule: "Use letters, digits, hyphens and underscores only.",
+    add: "Add",
+    makePrivate: "Make private",
+    makePublic: "Make public",
+    tagged: (number) => `Tags added to ${count(number, "picture")}.`,
+    collected: (number, name) => `${count(number, "picture")} added to ${name}.`,
+    madePrivate: (number) => `Only you can see ${count(number, "picture")} now.`,
+    madePublic: (number) => `Everyone can see ${count(number, "picture")} now.`,
+    deleted: (number) => `${count(number, "picture")} deleted.`,
+    restored: (number) => `${count(number, "picture")} restored.`,
+    failed: (number, reason) => `${count(number, "picture")} failed. ${reason}`,
+  },
+
   filters: {
     label: "Filters",
     tags: "Tags",

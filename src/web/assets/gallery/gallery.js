@@ -4,6 +4,7 @@ import { html, observer } from "../ui/html.js";
 import { Chips } from "./filter_panel.js";
 import { Grid } from "./grid.js";
 import { Empty } from "./empty.js";
+import { SelectionBar } from "./selection_bar.js";
 import { failure, retry, status, tiles, total } from "./tiles.js";
 import { Viewer } from "../viewer/viewer.js";
 import { texts } from "../texts.js";
@@ -18,7 +19,7 @@ export const Gallery = observer(() => {
       <p role="status">${total.value > 0 && words.total(total.value)}</p>
     </div>
     ${isEmpty ? html`<${Empty} />` : html`<${Grid} />`} <${Progress} />
-    <${Viewer} />
+    <${SelectionBar} /> <${Viewer} />
   </main>`;
 });
 

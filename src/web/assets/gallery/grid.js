@@ -5,6 +5,7 @@ import { Component, createRef, html } from "../ui/html.js";
 import { effect } from "../vendor/signals-core/signals-core.module.js";
 import { heightOf, justify, rowHeight } from "./layout.js";
 import { focusOn, neighbour } from "./keyboard.js";
+import { selection } from "./selection.js";
 import { Tile } from "./tile.js";
 import { loadMore, tiles } from "./tiles.js";
 
@@ -15,11 +16,12 @@ const MARGIN = 0.75;
 
 export class Grid extends Component {
   element = createRef();
-  state = { tiles: [], rows: [], from: 0, to: 0 };
+  state = { tiles: [], rows: [], from: 0, to: 0, selected: new Set() };
 
   componentDidMount() {
     this.width = this.element.current.clientWidth;
     this.stopFollowing = effect(() => this.arrange(tiles.value));
+    this.stopSelecting = effect(() => this.setState({ selected: selection.value }));
     this.resizes = new ResizeObserver(() => {
       const { clientWidth } = this.element.current;
       if (clientWidth === this.width) return;
@@ -32,6 +34,7 @@ export class Grid extends Component {
 
   componentWillUnmount() {
     this.stopFollowing();
+    this.stopSelecting();
     this.resizes.disconnect();
     removeEventListener("scroll", this.scroll);
     cancelAnimationFrame(this.frame);
@@ -73,15 +76,16 @@ export class Grid extends Component {
     focusOn(this.element.current, this.state.rows, next);
   };
 
-  render(_, { tiles: all, rows, from, to }) {
+  render(_, { tiles: all, rows, from, to, selected }) {
     const rendered = rows.slice(from, to).flatMap((row) =>
       row.widths.map((width, column) => {
         const index = row.first + column;
         const box = { left: row.lefts[column], top: row.top, width, height: row.height };
-        return html`<${Tile} key=${all[index].id} tile=${all[index]} index=${index} box=${box} />`;
+        const tile = all[index];
+        return html`<${Tile} key=${tile.id} tile=${tile} index=${index} box=${box} isSelected=${selected.has(tile.id)} />`;
       }),
     );
-    return html`<ul class="grid" ref=${this.element} style=${{ height: `${heightOf(rows)}px` }} onKeyDown=${this.move}>
+    return html`<ul class=${selected.size > 0 ? "grid selecting" : "grid"} ref=${this.element} style=${{ height: `${heightOf(rows)}px` }} onKeyDown=${this.move}>
       ${rendered}
     </ul>`;
   }

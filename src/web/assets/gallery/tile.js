@@ -3,6 +3,7 @@
 import { Component, createRef, html } from "../ui/html.js";
 import { icon } from "../ui/icons.js";
 import { averageColor, paint } from "./placeholder.js";
+import { extendTo, selection, toggle } from "./selection.js";
 import { nameOf, reload, srcset, urlOfSize } from "./tiles.js";
 import { go, route, urlOf } from "../router.js";
 import { texts } from "../texts.js";
@@ -24,8 +25,9 @@ export class Tile extends Component {
   }
 
   shouldComponentUpdate(properties, state) {
-    const { tile, index, box } = this.props;
-    const isSame = properties.tile === tile && properties.index === index && sameBox(properties.box, box);
+    const { tile, index, box, isSelected } = this.props;
+    const isPlaced = properties.index === index && sameBox(properties.box, box);
+    const isSame = isPlaced && properties.tile === tile && properties.isSelected === isSelected;
     return !isSame || state.loaded !== this.state.loaded || state.failed !== this.state.failed;
   }
 
@@ -37,18 +39,29 @@ export class Tile extends Component {
   };
 
   open = (event) => {
+    const { tile } = this.props;
+    const isSelecting = selection.peek().size > 0;
+    if (isSelecting && event.shiftKey) extendTo(tile);
     // Other clicks open a new tab or window.
-    if (event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    else if (event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    else if (isSelecting) toggle(tile);
+    else go({ image: tile.id, query: route.peek().query });
     event.preventDefault();
-    go({ image: this.props.tile.id, query: route.peek().query });
   };
 
-  render({ tile, index, box }, { loaded, failed }) {
+  /** The space bar selects, like a click on the box in the corner. */
+  press = (event) => {
+    if (event.key !== " ") return;
+    event.preventDefault();
+    toggle(this.props.tile);
+  };
+
+  render({ tile, index, box, isSelected }, { loaded, failed }) {
     const name = nameOf(tile);
     const pixels = Object.fromEntries(Object.entries(box).map(([side, value]) => [side, `${value}px`]));
     const label = tile.private ? `${name} (${texts.gallery.private})` : name;
-    return html`<li class="tile" style=${{ ...pixels, backgroundColor: loaded ? "transparent" : averageColor(tile.placeholder) }}>
-      <a href=${urlOf({ image: tile.id, query: route.peek().query })} data-index=${index} onClick=${this.open}>
+    return html`<li class=${isSelected ? "tile selected" : "tile"} style=${{ ...pixels, backgroundColor: loaded ? "transparent" : averageColor(tile.placeholder) }}>
+      <a href=${urlOf({ image: tile.id, query: route.peek().query })} data-index=${index} onClick=${this.open} onKeyDown=${this.press}>
         ${tile.sizes.length > 0 &&
         html`<img
           ref=${this.image}
@@ -68,6 +81,16 @@ export class Tile extends Component {
         ${(failed || tile.sizes.length === 0) && html`<span class="failed">${name}: ${texts.gallery.unavailable}</span>`}
         ${tile.private && html`<span class="badge">${icon("lock")}</span>`}
       </a>
+      <button
+        class="select"
+        role="checkbox"
+        tabindex="-1"
+        aria-checked=${isSelected ? "true" : "false"}
+        aria-label=${texts.bulk.select(name)}
+        onClick=${(event) => (event.shiftKey ? extendTo(tile) : toggle(tile))}
+      >
+        ${icon("check")}
+      </button>
     </li>`;
   }
 }

@@ -1,0 +1,87 @@
+// What can be done with many pictures at once. Each is a request of its own; a few run at a time.
+
+import { insert, reload, remove } from "./tiles.js";
+import { clear } from "./selection.js";
+import { request } from "../server.js";
+import { showToast } from "../ui/toasts.js";
+import { texts } from "../texts.js";
+
+const PARALLEL = 4;
+const words = texts.bulk;
+
+/** Runs an action for each picture. Returns the pictures for which it succeeded; reports how many failed, and why. */
+async function forEach(tiles, action) {
+  const waiting = [...tiles];
+  const done = [];
+  let failed = 0;
+  let reason = "";
+  const work = async () => {
+    for (let tile = waiting.shift(); tile; tile = waiting.shift()) {
+      try {
+        await action(tile);
+        done.push(tile);
+      } catch (error) {
+        failed += 1;
+        reason = error.message;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: PARALLEL }, work));
+  if (failed > 0) showToast(words.failed(failed, reason));
+  return done;
+}
+
+/** Adds tags to those that the pictures have. */
+export async function addTags(tiles, tags) {
+  const done = await forEach(tiles, async ({ id }) => {
+    const image = await request("GET", `images/${id}`, { query: { include_url: "false" } });
+    await request("PATCH", `images/${id}`, { body: { tags: [...new Set([...image.tags, ...tags])] } });
+  });
+  finish(done, words.tagged);
+}
+
+/** Adds the pictures to a collection, which is created if it does not exist. */
+export async function collect(tiles, name) {
+  try {
+    await request("POST", "collections", { body: { name } });
+  } catch (error) {
+    if (error.status !== 409) {
+      showToast(error.message);
+      return;
+    }
+  }
+  // One after the other, because a collection keeps the order in which pictures are added. The oldest is first.
+  const done = [];
+  for (const tile of [...tiles].reverse()) {
+    done.push(...(await forEach([tile], ({ id }) => request("PUT", `collections/${encodeURIComponent(name)}/images/${id}`))));
+  }
+  finish(done, (count) => words.collected(count, name));
+}
+
+export async function setVisibility(tiles, visibility) {
+  const done = await forEach(tiles, ({ id }) => request("PATCH", `images/${id}`, { body: { visibility } }));
+  await Promise.all(done.map(({ id }) => reload(id)));
+  finish(done, visibility === "private" ? words.madePrivate : words.madePublic);
+}
+
+/** Deletes the pictures, and offers to restore them. */
+export async function deleteAll(tiles) {
+  const done = await forEach(tiles, ({ id }) => request("DELETE", `images/${id}`));
+  clear();
+  const removed = done.map((tile) => ({ tile, index: remove(tile) }));
+  if (done.length > 0) showToast(words.deleted(done.length), { label: texts.viewer.undo, run: () => restoreAll(removed) });
+}
+
+/** Restores deleted pictures in their places: the one that was removed last comes back first. */
+async function restoreAll(removed) {
+  const restored = new Set(await forEach(removed.map(({ tile }) => tile), ({ id }) => request("POST", `images/${id}/restore`)));
+  for (const { tile, index } of removed.toReversed()) {
+    if (restored.has(tile) && index >= 0) insert(tile, index);
+  }
+  if (restored.size > 0) showToast(words.restored(restored.size));
+}
+
+function finish(done, message) {
+  clear();
+  if (done.length > 0) showToast(message(done.length));
+}

@@ -1,0 +1,90 @@
+// What can be done with the selected pictures.
+
+import { Component, html, observer } from "../ui/html.js";
+import { Dialog } from "../ui/dialog.js";
+import { icon } from "../ui/icons.js";
+import { addTags, collect, deleteAll, setVisibility } from "./bulk.js";
+import { clear, isOwn, selected } from "./selection.js";
+import { request } from "../server.js";
+import { user } from "../session.js";
+import { texts } from "../texts.js";
+
+const words = texts.bulk;
+
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !document.querySelector("dialog[open], details.menu[open], .pswp")) clear();
+});
+
+export class SelectionBar extends Component {
+  state = { dialog: null };
+
+  open = (dialog) => this.setState({ dialog });
+  close = () => this.setState({ dialog: null });
+
+  render(_, { dialog }) {
+    return html`<${Bar} onOpen=${this.open} />
+      ${dialog === "tags" && html`<${TagDialog} onClose=${this.close} />`}
+      ${dialog === "collection" && html`<${CollectionDialog} onClose=${this.close} />`}`;
+  }
+}
+
+const Bar = observer(({ onOpen }) => {
+  const tiles = selected.value;
+  if (tiles.length === 0) return null;
+  const button = (name, label, act) =>
+    html`<button class="icon-button" title=${label} aria-label=${label} onClick=${act}>${icon(name)}</button>`;
+  return html`<div class="selection-bar" role="toolbar" aria-label=${words.label}>
+    ${button("close", words.clear, clear)}
+    <span role="status">${words.selected(tiles.length)}</span>
+    <div class="spacer"></div>
+    ${user.value && button("folder", words.collect, () => onOpen("collection"))}
+    ${isOwn.value &&
+    html`${button("tag", words.tag, () => onOpen("tags"))}
+    ${button("lock", words.makePrivate, () => setVisibility(tiles, "private"))}
+    ${button("globe", words.makePublic, () => setVisibility(tiles, "public"))}
+    ${button("trash", texts.viewer.delete, () => deleteAll(tiles))}`}
+  </div>`;
+});
+
+function TagDialog({ onClose }) {
+  const submit = (event) => {
+    event.preventDefault();
+    const tags = new FormData(event.currentTarget).get("tags").split(",").map((tag) => tag.trim()).filter(Boolean);
+    addTags(selected.peek(), tags);
+    onClose();
+  };
+  return html`<${OneField} title=${words.tag} label=${texts.edit.tags} name="tags" onSubmit=${submit} onClose=${onClose} />`;
+}
+
+class CollectionDialog extends Component {
+  state = { names: [] };
+
+  async componentDidMount() {
+    const page = await request("GET", "collections", { query: { limit: 100 } }).catch(() => null);
+    this.setState({ names: page?.collections.map(({ name }) => name) ?? [] });
+  }
+
+  submit = (event) => {
+    event.preventDefault();
+    collect(selected.peek(), new FormData(event.currentTarget).get("name"));
+    this.props.onClose();
+  };
+
+  render({ onClose }, { names }) {
+    const limits = { pattern: "[A-Za-z0-9_\\-]+", maxlength: 64, title: words.nameRule };
+    return html`<${OneField} title=${words.collect} label=${words.name} name="name" limits=${limits} names=${names} onSubmit=${this.submit} onClose=${onClose} />`;
+  }
+}
+
+function OneField({ title, label, name, limits, names = [], onSubmit, onClose }) {
+  return html`<${Dialog} title=${title} onClose=${onClose}>
+    <form onSubmit=${onSubmit}>
+      <label>${label} <input name=${name} required autocomplete="off" list="known-names" ...${limits} /></label>
+      <datalist id="known-names">${names.map((known) => html`<option value=${known}></option>`)}</datalist>
+      <div class="actions">
+        <button type="button" class="text-button" onClick=${onClose}>${texts.edit.cancel}</button>
+        <button type="submit" class="button">${words.add}</button>
+      </div>
+    </form>
+  <//>`;
+}
