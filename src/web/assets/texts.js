@@ -114,7 +114,7 @@ export const texts = {
     deleted: "Picture deleted.",
     undo: "Undo",
     restored: "Picture restored.",
-    download: "Download the original",
+    download: "Download",
   },
 
   links: {

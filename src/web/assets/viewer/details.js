@@ -2,6 +2,7 @@
 
 import { Component, html } from "../ui/html.js";
 import { dateTime, fileSize, localDate } from "../format.js";
+import { Download } from "./download.js";
 import { Edit } from "./edit.js";
 import { Links } from "./links.js";
 import { canChange } from "./deletion.js";
@@ -40,7 +41,10 @@ export class Details extends Component {
     if (!image) return html`<p role="status">${words.loading} …</p>`;
     if (editing) return html`<${Edit} image=${image} onSaved=${this.saved} onCancel=${this.leave} />`;
     return html`<h2>${image.title ?? image.file_name}</h2>
-      ${canChange(tile) && html`<button class="chip" onClick=${this.edit}>${words.edit}</button>`}
+      <div class="chips">
+        ${canChange(tile) && html`<button class="chip" onClick=${this.edit}>${words.edit}</button>`}
+        <${Download} image=${image} />
+      </div>
       <dl>
         ${facts(image).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}
       </dl>`;

@@ -6,6 +6,7 @@ import { iconMarkup } from "../ui/icons.js";
 import { Details } from "./details.js";
 import { canChange, deleteWithUndo } from "./deletion.js";
 import { loadStyles } from "../ui/styles.js";
+import { base } from "../server.js";
 import { nameOf, reload, srcset, urlOfSize } from "../gallery/tiles.js";
 import { texts } from "../texts.js";
 
@@ -183,6 +184,10 @@ function slide(tile) {
   const largest = tile?.sizes.at(-1);
   if (!largest) return { html: "" };
   const { width, height } = largest;
+  // Thumbnails do not move. The original of a private picture has no URL of this origin.
+  if (tile.animated && !tile.private) {
+    return { src: new URL(`i/${tile.id}`, base).href, width: tile.width, height: tile.height, alt: nameOf(tile) };
+  }
   return {
     src: urlOfSize(tile, largest),
     srcset: srcset(tile),
