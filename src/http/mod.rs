@@ -159,6 +159,7 @@ fn api_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(images::get_image, images::update_image, images::delete_image))
         .routes(routes!(images::get_download_url))
         .routes(routes!(images::restore_image))
+        .routes(routes!(images::trash::list_trash))
         .routes(routes!(images::create_caption))
         .routes(routes!(images::thumbnails::get_thumbnail))
         .routes(routes!(images::thumbnails::get_resized_image))

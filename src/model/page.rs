@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -11,40 +12,75 @@ pub struct PageToken {
     pub last: Uuid,
 }
 
-/// Bytes of the checksum over id and filters: enough to detect every accidental change. It is not secret and protects only
-/// against client mistakes: a forged token shows only what the same filters show anyway.
+/// Where a list of deleted images continues: after the image with this time of deletion and this id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrashToken {
+    /// Exact to the microsecond.
+    pub deleted_at: DateTime<Utc>,
+    pub last: Uuid,
+}
+
+/// Bytes of the checksum over the position and the filters: enough to detect every accidental change. It is not secret and protects
+/// only against client mistakes: a forged token shows only what the same filters show anyway.
 const CHECK_BYTES: usize = 12;
 
 /// Increased when tokens of an older layout must be rejected.
 const VERSION: u8 = 1;
 
 impl PageToken {
-    /// Characters of an encoded token.
-    pub const ENCODED_CHARS: usize = (1 + 16 + CHECK_BYTES) * 4 / 3 + 1;
-
     /// Encodes the token as base64url without padding.
     pub fn encode(self, filter_fingerprint: &[u8; 32]) -> String {
-        let mut bytes = vec![VERSION];
-        bytes.extend(self.last.as_bytes());
-        bytes.extend(check(self.last, filter_fingerprint));
-        URL_SAFE_NO_PAD.encode(bytes)
+        encode(self.last.as_bytes(), filter_fingerprint)
     }
 
     /// Decodes a token. Returns `None` if it was altered, belongs to other filters, or was not issued by the service.
     pub fn decode(text: &str, filter_fingerprint: &[u8; 32]) -> Option<Self> {
-        if text.len() > Self::ENCODED_CHARS {
-            return None;
-        }
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (version, rest) = bytes.split_first()?;
-        let (id, sent_check) = rest.split_first_chunk::<16>()?;
-        let last = Uuid::from_bytes(*id);
-        (*version == VERSION && sent_check == check(last, filter_fingerprint)).then_some(Self { last })
+        Some(Self { last: Uuid::from_bytes(decode(text, filter_fingerprint)?) })
     }
 }
 
-fn check(last: Uuid, filter_fingerprint: &[u8; 32]) -> [u8; CHECK_BYTES] {
-    let digest = Sha256::new().chain_update([VERSION]).chain_update(last.as_bytes()).chain_update(filter_fingerprint).finalize();
+impl TrashToken {
+    /// Encodes the token as base64url without padding.
+    pub fn encode(self, fingerprint: &[u8; 32]) -> String {
+        let mut position = [0; 24];
+        position[..8].copy_from_slice(&self.deleted_at.timestamp_micros().to_be_bytes());
+        position[8..].copy_from_slice(self.last.as_bytes());
+        encode(&position, fingerprint)
+    }
+
+    /// Decodes a token, as [`PageToken::decode`].
+    pub fn decode(text: &str, fingerprint: &[u8; 32]) -> Option<Self> {
+        let position: [u8; 24] = decode(text, fingerprint)?;
+        let (micros, id) = position.split_first_chunk::<8>()?;
+        let deleted_at = DateTime::from_timestamp_micros(i64::from_be_bytes(*micros))?;
+        Some(Self { deleted_at, last: Uuid::from_slice(id).ok()? })
+    }
+}
+
+fn encode(position: &[u8], filter_fingerprint: &[u8; 32]) -> String {
+    let mut bytes = vec![VERSION];
+    bytes.extend(position);
+    bytes.extend(check(position, filter_fingerprint));
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn decode<const BYTES: usize>(text: &str, filter_fingerprint: &[u8; 32]) -> Option<[u8; BYTES]> {
+    if text.len() > encoded_chars(BYTES) {
+        return None;
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let (version, rest) = bytes.split_first()?;
+    let (position, sent_check) = rest.split_first_chunk::<BYTES>()?;
+    (*version == VERSION && sent_check == check(position, filter_fingerprint)).then_some(*position)
+}
+
+/// Returns the number of characters of a token with a position of so many bytes.
+const fn encoded_chars(position_bytes: usize) -> usize {
+    ((1 + position_bytes + CHECK_BYTES) * 4).div_ceil(3)
+}
+
+fn check(position: &[u8], filter_fingerprint: &[u8; 32]) -> [u8; CHECK_BYTES] {
+    let digest = Sha256::new().chain_update([VERSION]).chain_update(position).chain_update(filter_fingerprint).finalize();
     std::array::from_fn(|i| digest[i])
 }
 
@@ -62,7 +98,7 @@ mod tests {
         let all = ImageFilter::default().fingerprint();
         let sea = ImageFilter { tags: vec![Tag::parse("sea").unwrap()], ..ImageFilter::default() }.fingerprint();
         let text = token.encode(&all);
-        assert_eq!(text.len(), PageToken::ENCODED_CHARS);
+        assert_eq!(text.len(), encoded_chars(16));
         assert_eq!(PageToken::decode(&text, &all), Some(token));
         assert_eq!(PageToken::decode(&text, &sea), None);
         for position in 0..text.len() {
@@ -74,6 +110,17 @@ mod tests {
         for foreign in ["", "eyJrZXkiOiJ2YWx1ZSJ9", "!", &text[1..], &format!("{text}=")] {
             assert_eq!(PageToken::decode(foreign, &all), None, "{foreign}");
         }
+    }
+
+    #[test]
+    fn a_token_of_the_trash_is_exact_to_the_microsecond_and_no_token_of_another_list() {
+        let list = ImageFilter::default().fingerprint();
+        let deleted_at = DateTime::from_timestamp_micros(1_767_225_600_123_457).unwrap();
+        let token = TrashToken { deleted_at, last: Uuid::from_u128(7) };
+        let text = token.encode(&list);
+        assert_eq!(TrashToken::decode(&text, &list), Some(token));
+        assert_eq!((PageToken::decode(&text, &list), text.len()), (None, encoded_chars(24)));
+        assert_eq!(TrashToken::decode(&PageToken { last: token.last }.encode(&list), &list), None);
     }
 
     #[test]

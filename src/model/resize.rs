@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::id::ImageId;
-use super::image::Visibility;
+use super::image::{Image, Visibility};
 
 /// Minimum side of a resized image, in pixels.
 pub const MIN_SIDE: u32 = 16;
@@ -79,13 +79,17 @@ pub enum Grant {
     Public,
     /// The image, public or private. Only the owner gets this grant, while the image is private.
     Private,
+    /// The thumbnails of the image while it is in the trash. Only the owner gets this grant.
+    Deleted,
 }
 
 impl Grant {
-    pub const ALL: [Self; 2] = [Self::Public, Self::Private];
+    pub const ALL: [Self; 3] = [Self::Public, Self::Private, Self::Deleted];
 
-    pub fn of(visibility: Visibility) -> Self {
-        match visibility {
+    /// Returns what the owner of an image can grant.
+    pub fn of(image: &Image) -> Self {
+        match image.visibility {
+            _ if image.deleted_at.is_some() => Self::Deleted,
             Visibility::Public => Self::Public,
             Visibility::Private => Self::Private,
         }
@@ -95,6 +99,7 @@ impl Grant {
         match self {
             Self::Public => "public",
             Self::Private => "private",
+            Self::Deleted => "deleted",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::error::{Error, Fields};
 use super::fingerprint::fingerprint_of;
-use crate::model::page::PageToken;
+use crate::model::page::{PageToken, TrashToken};
 
 /// A page of a list, newest first.
 #[derive(Debug, Clone)]
@@ -31,6 +31,11 @@ pub(in crate::service) fn list_fingerprint(list: &str, of: &str) -> [u8; 32] {
 /// Reads a page token and checks that it belongs to the list with this fingerprint.
 pub(super) fn parse_page_token(token: Option<&str>, fingerprint: &[u8; 32]) -> Result<Option<PageToken>, Error> {
     token.map(|token| PageToken::decode(token, fingerprint).ok_or_else(bad_token)).transpose()
+}
+
+/// As [`parse_page_token`], for a list of deleted images.
+pub(super) fn parse_trash_token(token: Option<&str>, fingerprint: &[u8; 32]) -> Result<Option<TrashToken>, Error> {
+    token.map(|token| TrashToken::decode(token, fingerprint).ok_or_else(bad_token)).transpose()
 }
 
 fn bad_token() -> Error {

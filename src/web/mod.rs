@@ -39,6 +39,8 @@ fn page_routes(state: &AppState) -> Router<AppState> {
         .route("/app/images/{image_id}", get(pages::show_image))
         .route("/app/tiles", get(tiles::list_tiles))
         .route("/app/tiles/{image_id}", get(tiles::get_tile))
+        .route("/app/trash", get(pages::show_trash))
+        .route("/app/trash/tiles", get(tiles::list_trash))
         .route("/app/session/start", post(sessions::start_session))
         .route("/app/session/refresh", post(sessions::refresh_session))
         .route("/app/session/end", post(sessions::end_session));

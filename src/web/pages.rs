@@ -86,6 +86,10 @@ pub async fn show_gallery(State(app): State<AppState>, CallerOf(caller): CallerO
     page(&app, &caller, "")
 }
 
+pub async fn show_trash(State(app): State<AppState>, CallerOf(caller): CallerOf) -> Result<Response, ApiError> {
+    page(&app, &caller, "")
+}
+
 /// The page is the same for every id, whether such an image exists or not; its scripts ask the API.
 pub async fn show_image(
     State(app): State<AppState>,

@@ -10,7 +10,9 @@ use crate::http::AppState;
 use crate::http::error::ApiError;
 use crate::http::images::listing::ListRequest;
 use crate::http::images::views::{Base64, Text, Time};
+use crate::http::request::authorization::User;
 use crate::http::request::extractors::{CallerOf, RequestUri, TurnKeyOf};
+use crate::http::request::paging::PageRequest;
 use crate::http::request::parameters::{NoQuery, PathParam};
 use crate::model::id::ImageId;
 use crate::model::image::Visibility;
@@ -73,6 +75,36 @@ pub async fn get_tile(
 ) -> Result<Response, ApiError> {
     let tile = app.service.find_tile(&caller, id).await?;
     Ok(Json(TileView::new(&tile)).into_response())
+}
+
+/// A page of the trash.
+#[derive(Debug, Serialize)]
+struct TrashView<'a> {
+    tiles: Vec<TrashedTileView<'a>>,
+    total: u64,
+    next: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct TrashedTileView<'a> {
+    #[serde(flatten)]
+    tile: TileView<'a>,
+    deleted_at: Text<Time>,
+    purged_after: Text<Time>,
+}
+
+pub async fn list_trash(
+    State(app): State<AppState>,
+    User(caller): User,
+    PageRequest { limit, token, .. }: PageRequest,
+) -> Result<Response, ApiError> {
+    let (page, total) = app.service.list_trash_tiles(&caller, limit, token.as_deref()).await?;
+    let tiles = page.items.iter().map(|(tile, trashed)| TrashedTileView {
+        tile: TileView::new(tile),
+        deleted_at: Text(Time(trashed.deleted_at)),
+        purged_after: Text(Time(trashed.purged_after)),
+    });
+    Ok(Json(TrashView { tiles: tiles.collect(), total, next: page.next.as_deref() }).into_response())
 }
 
 impl<'a> TilePageView<'a> {

@@ -5,6 +5,7 @@ pub mod listing;
 pub mod page_view;
 pub mod resize_urls;
 pub mod thumbnails;
+pub mod trash;
 pub mod uploads;
 pub mod views;
 

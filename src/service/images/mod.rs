@@ -18,7 +18,7 @@ pub mod resumable_uploads;
 pub mod thumbnails;
 pub mod tiles;
 pub mod total_count;
-pub(super) mod trash;
+pub mod trash;
 pub mod upload;
 pub mod upload_request;
 pub(super) mod url_revocation;

@@ -190,10 +190,11 @@ impl Service {
         id: ImageId,
         signed: VerifiedSignature,
     ) -> Result<Arc<Image>, Error> {
-        if signed.grant == Grant::Public {
-            return self.find_visible(caller, id).await;
-        }
-        let image = self.find_live(id).await?;
+        let image = match signed.grant {
+            Grant::Public => return self.find_visible(caller, id).await,
+            Grant::Private => self.find_live(id).await?,
+            Grant::Deleted => self.find_trashed(id).await?,
+        };
         let owner = store::identity::accounts::find_by_user(&self.db, &image.user_id).await?;
         let is_disabled = owner.is_some_and(|owner| owner.disabled_at.is_some());
         if is_disabled && !image.is_visible_to(None) { Err(Error::no_such_image()) } else { Ok(image) }
@@ -247,7 +248,7 @@ impl SizeToSign {
             ("width", text(self.width)),
         ];
         let query = canonical_query(parameters.iter().map(|(name, value)| (*name, value.as_str())));
-        let signature = sign(key, Grant::of(image.visibility), image.id, &query)?;
+        let signature = sign(key, Grant::of(image), image.id, &query)?;
         let format = self.format.unwrap_or_else(|| default_format(image));
         let (fit, quality) = (self.fit.unwrap_or_default(), self.quality.unwrap_or(Rendering::DEFAULT_QUALITY));
         let rendering = Rendering::new((image.width, image.height), (self.width, self.height), fit, format, quality);

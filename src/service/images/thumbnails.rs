@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::live::is_live;
 use super::resize_urls::VerifiedSignature;
 use super::variant_request::{FormatRequest, VariantRequest, is_transparent};
 use super::variants::ReadyVariant;
@@ -122,6 +123,7 @@ impl Service {
         }
         match stored {
             Some(stored) => self.serve_thumbnail(&image, stored, sending).await,
+            None if !is_live(&image) => Err(Error::no_such_image()),
             None => self.serve_variant(key, &image, &rendering, sending).await,
         }
     }
@@ -140,7 +142,9 @@ impl Service {
                 }
             }
         };
-        Ok(ServedImage { etag, format: stored.format, visibility: image.visibility, content })
+        // Shared caches must not keep what is in the trash.
+        let visibility = if is_live(image) { image.visibility } else { Visibility::Private };
+        Ok(ServedImage { etag, format: stored.format, visibility, content })
     }
 
     async fn serve_variant(

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::live::is_live;
 use super::resize_urls::{ResizeUrl, SizeToSign, round_up};
+use super::trash::TrashedImage;
 use crate::model::caller::Caller;
 use crate::model::collection::CollectionName;
 use crate::model::filter::ImageFilter;
@@ -14,6 +16,7 @@ use crate::model::image::{Image, Thumbnail, ThumbnailSize};
 use crate::service::Service;
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
+use crate::service::paging::Page;
 
 /// An image of a gallery.
 #[derive(Debug, Clone)]
@@ -60,6 +63,22 @@ impl Service {
         Ok(TilePage { tiles, total, next })
     }
 
+    /// Lists a page of the caller's deleted images, as [`Service::list_trash`]. The URLs work until the image is restored or purged.
+    ///
+    /// # Errors
+    /// As for [`Service::list_trash`].
+    pub async fn list_trash_tiles(
+        &self,
+        caller: &Caller,
+        limit: u32,
+        token: Option<&str>,
+    ) -> Result<(Page<(Tile, TrashedImage)>, u64), Error> {
+        let (Page { items, next }, total) = self.list_trash(caller, limit, token).await?;
+        let images = items.iter().map(|trashed| Arc::clone(&trashed.image)).collect();
+        let items = self.sign_tiles(images).await?.into_iter().zip(items).collect();
+        Ok((Page { items, next }, total))
+    }
+
     /// Finds the tile of an image.
     ///
     /// # Errors
@@ -88,12 +107,12 @@ fn urls(image: &Image, url_key: &[u8], expires_at: DateTime<Utc>) -> Result<Vec<
 }
 
 /// Returns the thumbnails that the plan includes, in their stored format, so that they are not created again, and the large
-/// versions of images that are larger than their thumbnails.
+/// versions of live images that are larger than their thumbnails.
 fn sizes(image: &Image) -> Vec<SizeToSign> {
     let thumbnails = image.thumbnails.iter().filter(|thumbnail| image.plan_includes_thumbnail(thumbnail.size));
     let mut sizes: Vec<SizeToSign> = thumbnails.map(size_of_thumbnail).collect();
     let longer = image.width.max(image.height);
-    let has_large = image.features.as_ref().is_none_or(|features| features.custom_sizes);
+    let has_large = is_live(image) && image.features.as_ref().is_none_or(|features| features.custom_sizes);
     let mut smaller = ThumbnailSize::Medium.of((image.width, image.height));
     for side in LARGE_SIDES.into_iter().filter(|_| has_large) {
         if longer > smaller.0.max(smaller.1) {

@@ -4,6 +4,7 @@
 //! the oldest images are purged first. Images below a minimum age in the trash are exempt, so that an attacker cannot use uploads
 //! and deletions to push out an image that was deleted by mistake. Until images reach that age, further uploads are refused.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -13,14 +14,16 @@ use crate::model::caller::{Caller, UserId};
 use crate::model::counter::{Counter, CounterKind};
 use crate::model::id::ImageId;
 use crate::model::image::Image;
+use crate::model::page::TrashToken;
 use crate::model::plan::{Features, Usage};
 use crate::objects::layout;
 use crate::service::Service;
 use crate::service::error::{Error, Fields, chain};
 use crate::service::identity::permissions;
 use crate::service::maintenance::step::Outcome;
+use crate::service::paging::{Page, list_fingerprint, parse_trash_token};
 use crate::service::sharing::collection_items;
-use crate::service::time::{after, before};
+use crate::service::time::{self, after, before};
 use crate::store::database::db::Run;
 use crate::store::images::Expired;
 use crate::store::images::intents::Removal;
@@ -29,7 +32,46 @@ use crate::store::{self, Tx};
 /// The most images that one upload purges. Only a smaller plan makes more necessary.
 const MAX_PURGES_PER_UPLOAD: usize = 20;
 
+/// A deleted image that its owner can restore.
+#[derive(Debug, Clone)]
+pub struct TrashedImage {
+    pub image: Arc<Image>,
+    pub deleted_at: DateTime<Utc>,
+    /// When the retention ends.
+    pub purged_after: DateTime<Utc>,
+}
+
 impl Service {
+    /// Lists a page of the images that the caller has deleted, the last deleted first, and counts all of them.
+    ///
+    /// # Errors
+    /// The caller is not authenticated or may not read, or the page token is not of this list.
+    pub async fn list_trash(&self, caller: &Caller, limit: u32, token: Option<&str>) -> Result<(Page<TrashedImage>, u64), Error> {
+        let user = permissions::authenticated_viewer(caller)?;
+        let list = list_fingerprint("trash", user.as_str());
+        let after = parse_trash_token(token, &list)?.map(|token| (token.deleted_at, ImageId::from(token.last)));
+        let mut reader = self.db.reader().await?;
+        let images = store::images::trash::page(&mut reader, user, after, limit + 1).await?;
+        let total = trash_usage(&mut reader, user).await?.images;
+        let trashed = images.into_iter().filter_map(|image| {
+            let deleted_at = image.deleted_at?;
+            Some(TrashedImage {
+                image: Arc::new(image),
+                deleted_at,
+                purged_after: time::after(deleted_at, self.limits.retention),
+            })
+        });
+        let token = |last: &TrashedImage| TrashToken { deleted_at: last.deleted_at, last: last.image.id.uuid() }.encode(&list);
+        Ok((Page::new(trashed.collect(), limit, token), total))
+    }
+
+    /// Finds an image that its owner has deleted.
+    pub(super) async fn find_trashed(&self, id: ImageId) -> Result<Arc<Image>, Error> {
+        let image = store::images::find(&self.db, id).await?;
+        let is_trashed = |image: &Image| image.deleted_at.is_some() && image.taken_down.is_none();
+        image.filter(is_trashed).map(Arc::new).ok_or_else(Error::no_such_image)
+    }
+
     /// Purges one image that has been deleted for longer than the retention: removes its row and announces the removal of its
     /// objects.
     ///

@@ -9,6 +9,7 @@ pub mod lists;
 pub mod object_moves;
 mod row;
 pub mod tags;
+pub mod trash;
 pub mod uploads;
 pub mod variants;
 mod versions;

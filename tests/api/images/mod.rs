@@ -23,6 +23,7 @@ mod resumable_form_protocol;
 mod resumable_forms;
 mod thumbnails;
 mod trash;
+mod trash_list;
 mod tus;
 mod tus_protocol;
 mod upload_fields;

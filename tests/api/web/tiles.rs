@@ -135,3 +135,37 @@ async fn a_plan_without_other_sizes_shows_its_thumbnails_and_one_without_thumbna
         }
     }
 }
+
+#[tokio::test]
+async fn the_tiles_of_the_trash_show_thumbnails_to_their_owner_until_the_image_is_restored() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    for visibility in ["public", "private"] {
+        let id = upload(&app, "ann", "one", visibility).await.image_id();
+        let live = urls(&tiles(&app, "ann", "").await[0]);
+        app.delete("ann", &id).await.ok();
+        let page = app.by("ann", Method::GET, "/app/trash/tiles").await.ok();
+        assert_eq!((&page["total"], &page["next"], &page["tiles"][0]["id"]), (&json!(1), &Value::Null, &json!(id)));
+        assert!(page["tiles"][0]["deleted_at"].is_string() && page["tiles"][0]["purged_after"].is_string());
+        let deleted = urls(&page["tiles"][0]);
+        assert_eq!(deleted.iter().map(|(_, width, _)| *width).collect::<Vec<_>>(), [128, 300, 512, 600], "no large versions");
+        for (path, ..) in &deleted {
+            let answer = app.get(path).await;
+            assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+            assert!(answer.header("cache-control").starts_with("private"), "{}", answer.header("cache-control"));
+        }
+        for (path, ..) in &live {
+            assert_error(&app.get(path).await, 404, "NotFound");
+        }
+        let bob = app.by("bob", Method::GET, "/app/trash/tiles").await.ok();
+        assert_eq!(bob["total"], 0);
+        assert_error(&app.get("/app/trash/tiles").await, 401, "Unauthorized");
+        app.restore("ann", &id).await.ok();
+        assert_error(&app.get(&deleted[0].0).await, 404, "NotFound");
+        // What an administrator has deleted is not shown to anyone.
+        app.delete("ann", &id).await.ok();
+        assert_eq!(app.get(&deleted[0].0).await.status, 200);
+        assert_eq!(app.send(app.request_as(&admin, Method::DELETE, &format!("/images/{id}"))).await.status, 200);
+        assert_error(&app.get(&deleted[0].0).await, 404, "NotFound");
+    }
+}
