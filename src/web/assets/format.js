@@ -25,6 +25,11 @@ export function dateTime(text) {
   return moment.format(new Date(text));
 }
 
+/** Returns the day of a moment in the time zone of the browser. */
+export function date(text) {
+  return day.format(new Date(text));
+}
+
 /** Returns the date of a `YYYY-MM-DD`, or of a time whose zone is unknown, as it was there. */
 export function localDate(text) {
   const [year, month, dayOfMonth] = text.slice(0, 10).split("-").map(Number);

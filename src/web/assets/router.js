@@ -5,8 +5,9 @@ import { base } from "./server.js";
 
 const ROOT = new URL("app/", base).pathname;
 const IMAGE = /^images\/([0-9a-f-]{36})$/;
+const TRASH = "trash";
 
-/** `{ image, query }`: the id of the image that is open, or null, and the search parameters. */
+/** `{ view, image, query }`: `gallery` or `trash`; the id of the image that is open, or null; and the search parameters. */
 export const route = signal(read());
 
 addEventListener("popstate", () => {
@@ -15,22 +16,26 @@ addEventListener("popstate", () => {
 
 function read() {
   const path = location.pathname.slice(ROOT.length);
-  return { image: IMAGE.exec(path)?.[1] ?? null, query: new URLSearchParams(location.search) };
+  return {
+    view: path === TRASH ? "trash" : "gallery",
+    image: IMAGE.exec(path)?.[1] ?? null,
+    query: new URLSearchParams(location.search),
+  };
 }
 
-/** Returns the URL of the gallery, or of one of its images, with these search parameters. */
-export function urlOf({ image = null, query = new URLSearchParams() }) {
+/** Returns the URL of the gallery, of one of its images, or of the trash, with these search parameters. */
+export function urlOf({ view = "gallery", image = null, query = new URLSearchParams() }) {
   const search = query.toString();
-  return `${ROOT}${image ? `images/${image}` : ""}${search ? `?${search}` : ""}`;
+  const path = view === "trash" ? TRASH : image ? `images/${image}` : "";
+  return `${ROOT}${path}${search ? `?${search}` : ""}`;
 }
 
 /** Changes the URL without loading a page. `replace`: Back does not return to the current one. */
 export function go(target, { replace = false } = {}) {
-  const url = urlOf(target);
   const opensImage = Boolean(target.image) && !route.value.image;
   // Remembers that Back closes the image.
   const state = replace ? history.state : { opensImage };
-  history[replace ? "replaceState" : "pushState"](state, "", url);
+  history[replace ? "replaceState" : "pushState"](state, "", urlOf(target));
   route.value = read();
 }
 
@@ -39,4 +44,11 @@ export function closeImage() {
   if (!route.value.image) return;
   if (history.state?.opensImage) history.back();
   else go({ query: route.value.query }, { replace: true });
+}
+
+/** Follows a link within the page; other clicks open a new tab or window. */
+export function follow(event, target) {
+  if (event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  go(target);
 }

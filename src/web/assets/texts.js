@@ -37,7 +37,17 @@ export const texts = {
     unavailable: "This picture cannot be shown.",
   },
 
+  trash: {
+    title: "Trash",
+    empty: "The trash is empty.",
+    explanation: (day) => `Deleted pictures can be restored until they are removed for good, the oldest here after ${day}.`,
+  },
+
   bulk: {
+    restore: "Restore",
+    purge: "Delete permanently",
+    purgeQuestion: (number) => `Delete ${count(number, "picture")} permanently? Nobody can restore them.`,
+    purged: (number) => `${count(number, "picture")} deleted permanently.`,
     label: "Selected pictures",
     select: (name) => `Select ${name}`,
     selected: (number) => `${count(number, "picture")} selected`,

@@ -1,6 +1,6 @@
 // What can be done with many pictures at once. Each is a request of its own; a few run at a time.
 
-import { insert, reload, remove } from "./tiles.js";
+import { putBack, reload, remove } from "./tiles.js";
 import { clear } from "./selection.js";
 import { request } from "../server.js";
 import { showToast } from "../ui/toasts.js";
@@ -68,15 +68,15 @@ export async function setVisibility(tiles, visibility) {
 export async function deleteAll(tiles) {
   const done = await forEach(tiles, ({ id }) => request("DELETE", `images/${id}`));
   clear();
-  const removed = done.map((tile) => ({ tile, index: remove(tile) }));
+  const removed = done.map((tile) => ({ tile, place: remove(tile) }));
   if (done.length > 0) showToast(words.deleted(done.length), { label: texts.viewer.undo, run: () => restoreAll(removed) });
 }
 
 /** Restores deleted pictures in their places: the one that was removed last comes back first. */
 async function restoreAll(removed) {
   const restored = new Set(await forEach(removed.map(({ tile }) => tile), ({ id }) => request("POST", `images/${id}/restore`)));
-  for (const { tile, index } of removed.toReversed()) {
-    if (restored.has(tile) && index >= 0) insert(tile, index);
+  for (const { tile, place } of removed.toReversed()) {
+    if (restored.has(tile)) putBack(tile, place);
   }
   if (restored.size > 0) showToast(words.restored(restored.size));
 }
@@ -84,4 +84,18 @@ async function restoreAll(removed) {
 function finish(done, message) {
   clear();
   if (done.length > 0) showToast(message(done.length));
+}
+
+/** Restores pictures from the trash. */
+export async function restore(tiles) {
+  const done = await forEach(tiles, ({ id }) => request("POST", `images/${id}/restore`));
+  done.forEach(remove);
+  finish(done, words.restored);
+}
+
+/** Deletes pictures in the trash permanently. */
+export async function purge(tiles) {
+  const done = await forEach(tiles, ({ id }) => request("DELETE", `images/${id}`, { query: { purge: "true" } }));
+  done.forEach(remove);
+  finish(done, words.purged);
 }

@@ -4,6 +4,7 @@ import { html, observer } from "../ui/html.js";
 import { icon } from "../ui/icons.js";
 import { copy } from "../ui/clipboard.js";
 import { clearFilters, filters } from "./filters.js";
+import { isTrash } from "./tiles.js";
 import { base } from "../server.js";
 import { identity, user } from "../session.js";
 import { texts } from "../texts.js";
@@ -11,6 +12,7 @@ import { texts } from "../texts.js";
 const words = texts.gallery;
 
 export const Empty = observer(() => {
+  if (isTrash.value) return html`<div class="notice"><p>${texts.trash.empty}</p></div>`;
   const { scope, values } = filters.value;
   if (Object.keys(values).length > 0) {
     return html`<div class="notice">

@@ -5,8 +5,9 @@ import { Chips } from "./filter_panel.js";
 import { Grid } from "./grid.js";
 import { Empty } from "./empty.js";
 import { SelectionBar } from "./selection_bar.js";
-import { failure, retry, status, tiles, total } from "./tiles.js";
+import { failure, isTrash, retry, status, tiles, total } from "./tiles.js";
 import { Viewer } from "../viewer/viewer.js";
+import { date } from "../format.js";
 import { texts } from "../texts.js";
 
 const words = texts.gallery;
@@ -15,9 +16,10 @@ export const Gallery = observer(() => {
   const isEmpty = status.value === "complete" && tiles.value.length === 0;
   return html`<main id="content" tabindex="-1" aria-label=${words.label}>
     <div class="summary">
-      <${Chips} />
+      ${isTrash.value ? html`<h1>${texts.trash.title}</h1>` : html`<${Chips} />`}
       <p role="status">${total.value > 0 && words.total(total.value)}</p>
     </div>
+    ${isTrash.value && tiles.value.length > 0 && html`<p class="explanation">${texts.trash.explanation(date(tiles.value.at(-1).purged_after))}</p>`}
     ${isEmpty ? html`<${Empty} />` : html`<${Grid} />`} <${Progress} />
     <${SelectionBar} /> <${Viewer} />
   </main>`;

@@ -2,7 +2,7 @@
 
 import { computed, effect, signal } from "../vendor/signals-core/signals-core.module.js";
 import { filters } from "./filters.js";
-import { tiles } from "./tiles.js";
+import { isTrash, tiles } from "./tiles.js";
 import { canChange } from "../viewer/deletion.js";
 
 /** Their ids. */
@@ -17,7 +17,7 @@ export const isOwn = computed(() => selected.value.every(canChange));
 let anchor = null;
 
 // Other filters show other pictures.
-const shown = computed(() => filters.value.query.toString());
+const shown = computed(() => `${isTrash.value} ${filters.value.query}`);
 effect(() => {
   shown.value;
   clear();

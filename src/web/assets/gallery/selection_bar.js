@@ -3,8 +3,9 @@
 import { Component, html, observer } from "../ui/html.js";
 import { Dialog } from "../ui/dialog.js";
 import { icon } from "../ui/icons.js";
-import { addTags, collect, deleteAll, setVisibility } from "./bulk.js";
+import { addTags, collect, deleteAll, purge, restore, setVisibility } from "./bulk.js";
 import { clear, isOwn, selected } from "./selection.js";
+import { isTrash } from "./tiles.js";
 import { request } from "../server.js";
 import { user } from "../session.js";
 import { texts } from "../texts.js";
@@ -24,6 +25,7 @@ export class SelectionBar extends Component {
   render(_, { dialog }) {
     return html`<${Bar} onOpen=${this.open} />
       ${dialog === "tags" && html`<${TagDialog} onClose=${this.close} />`}
+      ${dialog === "purge" && html`<${PurgeDialog} onClose=${this.close} />`}
       ${dialog === "collection" && html`<${CollectionDialog} onClose=${this.close} />`}`;
   }
 }
@@ -37,14 +39,38 @@ const Bar = observer(({ onOpen }) => {
     ${button("close", words.clear, clear)}
     <span role="status">${words.selected(tiles.length)}</span>
     <div class="spacer"></div>
-    ${user.value && button("folder", words.collect, () => onOpen("collection"))}
+    ${isTrash.value
+      ? html`${button("restore", words.restore, () => restore(tiles))} ${button("trash", words.purge, () => onOpen("purge"))}`
+      : html`<${Changes} tiles=${tiles} button=${button} onOpen=${onOpen} />`}
+  </div>`;
+});
+
+const Changes = observer(
+  ({ tiles, button, onOpen }) => html`${user.value && button("folder", words.collect, () => onOpen("collection"))}
     ${isOwn.value &&
     html`${button("tag", words.tag, () => onOpen("tags"))}
     ${button("lock", words.makePrivate, () => setVisibility(tiles, "private"))}
     ${button("globe", words.makePublic, () => setVisibility(tiles, "public"))}
-    ${button("trash", texts.viewer.delete, () => deleteAll(tiles))}`}
-  </div>`;
-});
+    ${button("trash", texts.viewer.delete, () => deleteAll(tiles))}`}`,
+);
+
+function PurgeDialog({ onClose }) {
+  const tiles = selected.peek();
+  const submit = (event) => {
+    event.preventDefault();
+    purge(tiles);
+    onClose();
+  };
+  return html`<${Dialog} title=${words.purge} onClose=${onClose}>
+    <form onSubmit=${submit}>
+      <p>${words.purgeQuestion(tiles.length)}</p>
+      <div class="actions">
+        <button type="button" class="text-button" onClick=${onClose}>${texts.edit.cancel}</button>
+        <button type="submit" class="button danger">${words.purge}</button>
+      </div>
+    </form>
+  <//>`;
+}
 
 function TagDialog({ onClose }) {
   const submit = (event) => {

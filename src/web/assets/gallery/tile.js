@@ -4,7 +4,7 @@ import { Component, createRef, html } from "../ui/html.js";
 import { icon } from "../ui/icons.js";
 import { averageColor, paint } from "./placeholder.js";
 import { extendTo, selection, toggle } from "./selection.js";
-import { nameOf, reload, srcset, urlOfSize } from "./tiles.js";
+import { isTrash, nameOf, reload, srcset, urlOfSize } from "./tiles.js";
 import { go, route, urlOf } from "../router.js";
 import { texts } from "../texts.js";
 
@@ -33,14 +33,14 @@ export class Tile extends Component {
 
   /** The URLs expire after hours. New ones are requested once. */
   fail = () => {
-    if (this.isReloaded) this.setState({ failed: true });
+    if (this.isReloaded || isTrash.peek()) this.setState({ failed: true });
     else reload(this.props.tile.id).then((isFound) => !isFound && this.setState({ failed: true }));
     this.isReloaded = true;
   };
 
   open = (event) => {
     const { tile } = this.props;
-    const isSelecting = selection.peek().size > 0;
+    const isSelecting = selection.peek().size > 0 || isTrash.peek();
     if (isSelecting && event.shiftKey) extendTo(tile);
     // Other clicks open a new tab or window.
     else if (event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;

@@ -2,6 +2,7 @@
 
 import { batch, computed, effect, signal } from "../vendor/signals-core/signals-core.module.js";
 import { filters } from "./filters.js";
+import { route } from "../router.js";
 import { base, request } from "../server.js";
 
 const PAGE_SIZE = 100;
@@ -18,11 +19,17 @@ export const status = signal("loading");
 /** Why the last page could not be loaded. */
 export const failure = signal(null);
 
+/** Whether the pictures are those in the trash. */
+export const isTrash = computed(() => route.value.view === "trash");
+
+/** No query of the gallery is equal to it. */
+const TRASH = "trash";
+
 let next = null;
 let current = new AbortController();
 
 // A string, so that opening a picture, which changes the URL too, does not load the gallery again.
-const query = computed(() => filters.value.query.toString());
+const query = computed(() => (isTrash.value ? TRASH : filters.value.query.toString()));
 
 effect(() => {
   const text = query.value;
@@ -48,11 +55,11 @@ export function retry() {
 
 async function load(filter, signal) {
   status.value = "loading";
-  const parameters = new URLSearchParams(filter);
+  const parameters = new URLSearchParams(filter === TRASH ? "" : filter);
   parameters.set("limit", PAGE_SIZE);
   if (next) parameters.set("page_token", next);
   try {
-    const page = await request("GET", "app/tiles", { query: parameters, signal });
+    const page = await request("GET", filter === TRASH ? "app/trash/tiles" : "app/tiles", { query: parameters, signal });
     if (signal.aborted) return;
     batch(() => {
       next = page.next;
@@ -69,17 +76,25 @@ async function load(filter, signal) {
   }
 }
 
-/** Removes a tile from the page. Returns its place. */
-export function remove(tile) {
-  const index = tiles.peek().indexOf(tile);
-  batch(() => {
-    tiles.value = tiles.peek().filter((other) => other !== tile);
-    total.value -= 1;
-  });
-  return index;
+/** Removes a tile. Returns where it was, for `putBack`. */
+export function remove({ id }) {
+  const index = tiles.peek().findIndex((other) => other.id === id);
+  if (index >= 0) {
+    batch(() => {
+      tiles.value = tiles.peek().toSpliced(index, 1);
+      total.value -= 1;
+    });
+  }
+  return { list: query.peek(), index };
 }
 
-/** Puts a tile back in its place. */
+/** Shows a tile again that was removed, if the same pictures are shown as then. In the trash, it disappears. */
+export function putBack(tile, { list, index }) {
+  if (list === query.peek() && index >= 0) insert(tile, index);
+  else if (isTrash.peek()) remove(tile);
+}
+
+/** Adds a tile at a place. */
 export function insert(tile, index) {
   batch(() => {
     tiles.value = tiles.peek().toSpliced(index, 0, tile);

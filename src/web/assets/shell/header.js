@@ -7,17 +7,18 @@ import { assetUrl } from "../assets.js";
 import { base } from "../server.js";
 import { identity, signOut, user } from "../session.js";
 import { filters, setScope } from "../gallery/filters.js";
+import { isTrash } from "../gallery/tiles.js";
 import { FilterPanel } from "../gallery/filter_panel.js";
 import { UploadMenu } from "../upload/menu.js";
-import { urlOf } from "../router.js";
+import { follow, urlOf } from "../router.js";
 import { texts } from "../texts.js";
 
 export const Header = observer(({ onIdentify }) => {
-  const { scope } = filters.value;
+  const scope = isTrash.value ? null : filters.value.scope;
   const choice = (value, label) =>
     html`<button aria-pressed=${scope === value ? "true" : "false"} onClick=${() => setScope(value)}>${label}</button>`;
   return html`<header class="bar">
-    <a class="brand" href=${urlOf({})}><img src=${assetUrl("icon.svg")} alt="" width="24" height="24" /> <span>${texts.title}</span></a>
+    <a class="brand" href=${urlOf({})} onClick=${(event) => follow(event, {})}><img src=${assetUrl("icon.svg")} alt="" width="24" height="24" /> <span>${texts.title}</span></a>
     ${user.value && html`<div class="segments" role="group" aria-label=${texts.gallery.label}>
       ${choice("mine", texts.nav.mine)} ${choice("everyone", texts.nav.everyone)}
     </div>`}
@@ -30,17 +31,23 @@ export const Header = observer(({ onIdentify }) => {
 
 const UserButton = observer(({ onIdentify }) => {
   const name = user.value?.email ?? user.value?.id;
-  if (identity === "gateway") return html`<span class="user-name">${name}</span>`;
   if (!name) {
     const label = identity === "name" ? texts.nav.chooseName : texts.nav.signIn;
     return html`<button class="button" onClick=${onIdentify}>${label}</button>`;
   }
   const [label, act] = identity === "name" ? [texts.nav.changeName, onIdentify] : [texts.nav.signOut, signOut];
+  const change = identity !== "gateway" && html`<button class="text-button" onClick=${act}>${label}</button>`;
   return html`<details class="menu" name=${MENU}>
     <summary class="icon-button" aria-label=${texts.nav.account(name)}>${icon("user")}</summary>
     <div class="menu-panel">
       <p class="user-name">${name}</p>
-      <button class="text-button" onClick=${act}>${label}</button>
+      <${TrashLink} />
+      ${change}
     </div>
   </details>`;
 });
+
+function TrashLink() {
+  const target = { view: "trash" };
+  return html`<a class="text-button" href=${urlOf(target)} onClick=${(event) => follow(event, target)}>${texts.trash.title}</a>`;
+}

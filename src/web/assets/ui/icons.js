@@ -12,6 +12,7 @@ const PATHS = {
   globe: "M12 3a9 9 0 100 18 9 9 0 000-18zM3 12h18M12 3c3 3 3 15 0 18M12 3c-3 3-3 15 0 18",
   info: "M12 11v6m0-9.5v.5M12 3a9 9 0 100 18 9 9 0 000-18z",
   lock: "M7 11V8a5 5 0 0110 0v3M6 11h12v9H6z",
+  restore: "M4 9h10a5 5 0 010 10h-4M8 5L4 9l4 4",
   tag: "M4 4h8l8 8-8 8-8-8zM8 8v.5",
   trash: "M5 7h14M10 7V5h4v2M7 7l1 13h8l1-13",
   upload: "M12 16V5m-5 5l5-5 5 5M5 20h14",

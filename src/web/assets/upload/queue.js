@@ -5,7 +5,7 @@ import { objection } from "./limits.js";
 import { abandon, transfer } from "./transfer.js";
 import { request } from "../server.js";
 import { filters } from "../gallery/filters.js";
-import { insert, tiles } from "../gallery/tiles.js";
+import { insert, isTrash, tiles } from "../gallery/tiles.js";
 
 const PARALLEL = 3;
 
@@ -108,7 +108,7 @@ function change(item, values) {
 
 /** Shows a new picture at the start of the gallery, unless the gallery is filtered. */
 async function show(id) {
-  if (Object.keys(filters.peek().values).length > 0) return;
+  if (isTrash.peek() || Object.keys(filters.peek().values).length > 0) return;
   const tile = await request("GET", `app/tiles/${id}`).catch(() => null);
   const isShown = tiles.peek().some((other) => other.id === id);
   if (tile && !isShown) insert(tile, 0);

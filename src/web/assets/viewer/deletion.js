@@ -1,6 +1,6 @@
 // Deletes a picture, and offers to restore it.
 
-import { insert, remove } from "../gallery/tiles.js";
+import { putBack, remove } from "../gallery/tiles.js";
 import { request } from "../server.js";
 import { user } from "../session.js";
 import { showToast } from "../ui/toasts.js";
@@ -21,15 +21,15 @@ export async function deleteWithUndo(tile) {
     showToast(error.message);
     return false;
   }
-  const index = remove(tile);
-  showToast(words.deleted, { label: words.undo, run: () => restore(tile, index) });
+  const place = remove(tile);
+  showToast(words.deleted, { label: words.undo, run: () => restore(tile, place) });
   return true;
 }
 
-async function restore(tile, index) {
+async function restore(tile, place) {
   try {
     await request("POST", `images/${tile.id}/restore`);
-    if (index >= 0) insert(tile, index);
+    putBack(tile, place);
     showToast(words.restored);
   } catch (error) {
     showToast(error.message);
