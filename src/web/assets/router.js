@@ -10,6 +10,9 @@ const TRASH = "trash";
 /** `{ view, image, query }`: `gallery` or `trash`; the id of the image that is open, or null; and the search parameters. */
 export const route = signal(read());
 
+// Opening a picture does not scroll the gallery, so closing it must not either.
+history.scrollRestoration = "manual";
+
 addEventListener("popstate", () => {
   route.value = read();
 });

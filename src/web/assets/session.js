@@ -28,8 +28,16 @@ credentials.headers = () => {
 };
 credentials.renew = () => (access ? renew() : false);
 
+/** Whether the page knows who uses it. */
+export const isStarted = signal(false);
+
 /** Finds out who uses the page. */
 export async function start() {
+  await findUser();
+  isStarted.value = true;
+}
+
+async function findUser() {
   if (identity === "gateway") {
     user.value = { id: document.body.dataset.user };
   } else if (identity === "name") {
@@ -52,11 +60,10 @@ export async function signIn(email, password) {
   take(await request("POST", "app/session/start", { body: { email, password } }));
 }
 
-/** Logs out of the account. */
+/** Logs out of the account. Until the service has ended the session, the user is still logged in. */
 export async function signOut() {
-  const ended = post("app/session/end");
+  await request("POST", "app/session/end");
   take(null);
-  await ended;
 }
 
 /** Exchanges the refresh token in the cookie. Returns whether there is a session. Requests at the same time share the exchange. */
@@ -68,17 +75,13 @@ function renew() {
 }
 
 async function exchange() {
-  const response = await post("app/session/refresh").catch(() => null);
+  const response = await fetch(new URL("app/session/refresh", base), { method: "POST" }).catch(() => null);
   // The token may still be valid when the service can be reached again.
   if (!response?.ok) return false;
   const session = response.status === 204 ? null : await response.json();
   if (!session && access) expired.value = true;
   take(session);
   return session !== null;
-}
-
-function post(path) {
-  return fetch(new URL(path, base), { method: "POST" });
 }
 
 function take(session) {

@@ -27,13 +27,18 @@ export class FilterPanel extends Component {
     event.currentTarget.closest("details").open = false;
   };
 
+  clear = (event) => {
+    event.currentTarget.form.reset();
+    clearFilters();
+  };
+
   render(_, { collections }) {
     return html`<details class="menu" name=${MENU} onToggle=${this.load}>
       <summary class="icon-button" aria-label=${words.label}>${icon("filter")}</summary>
       <form class="menu-panel" onSubmit=${this.submit}>
         <${Fields} collections=${collections} />
         <div class="actions">
-          <button type="button" class="text-button" onClick=${clearFilters}>${words.clear}</button>
+          <button type="button" class="text-button" onClick=${this.clear}>${words.clear}</button>
           <button type="submit" class="button">${words.apply}</button>
         </div>
       </form>
@@ -44,12 +49,15 @@ export class FilterPanel extends Component {
 const Fields = observer(({ collections }) => {
   const { values } = filters.value;
   const field = (name, label, properties) =>
-    html`<label>${label} <input name=${name} value=${values[name] ?? ""} autocomplete="off" ...${properties} /></label>`;
-  return html`${field("tags", words.tags, { title: words.tagsHint })}
+    html`<label>${label} <input name=${name} defaultValue=${values[name] ?? ""} autocomplete="off" ...${properties} /></label>`;
+  // The key replaces the fields when the filters change; until then, they keep what was typed.
+  return html`<div key=${JSON.stringify(values)}>
+    ${field("tags", words.tags, { title: words.tagsHint })}
     ${field("collection", words.collection, { list: "collections" })}
     <datalist id="collections">${collections.map((name) => html`<option value=${name}></option>`)}</datalist>
     ${field("user_id", words.user, {})} ${field("start_date", words.from, { type: "date" })}
-    ${field("end_date", words.to, { type: "date" })}`;
+    ${field("end_date", words.to, { type: "date" })}
+  </div>`;
 });
 
 const CHIPS = {

@@ -14,6 +14,9 @@ const MAX_TILES = 280;
 /** How much is rendered above and below the visible part, in screens. */
 const MARGIN = 0.75;
 
+/** Lets other parts of the page focus a picture by its id; the mounted grid sets it. */
+export const focus = { picture: () => {} };
+
 export class Grid extends Component {
   element = createRef();
   state = { tiles: [], rows: [], from: 0, to: 0, selected: new Set() };
@@ -30,6 +33,10 @@ export class Grid extends Component {
     });
     this.resizes.observe(this.element.current);
     addEventListener("scroll", this.scroll, { passive: true });
+    focus.picture = (id) => {
+      const index = tiles.peek().findIndex((tile) => tile.id === id);
+      if (index >= 0) focusOn(this.element.current, this.state.rows, index);
+    };
   }
 
   componentWillUnmount() {
@@ -37,6 +44,7 @@ export class Grid extends Component {
     this.stopSelecting();
     this.resizes.disconnect();
     removeEventListener("scroll", this.scroll);
+    focus.picture = () => {};
     cancelAnimationFrame(this.frame);
   }
 

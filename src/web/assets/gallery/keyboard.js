@@ -1,5 +1,6 @@
 // The arrow keys in the gallery.
 
+const MAX_FRAMES = 10;
 const STEPS = { ArrowLeft: -1, ArrowRight: 1 };
 
 /** Returns the index of the picture that a key leads to from the picture at `index`; null if it leads nowhere. */
@@ -25,14 +26,13 @@ export function focusOn(grid, rows, index) {
   const find = () => grid.querySelector(`a[data-index="${index}"]`);
   const row = rows[rowOf(rows, index)];
   if (!find()) scrollTo({ top: grid.offsetTop + row.top - innerHeight / 2 });
-  // Two frames: one to notice the scrolling, one to render.
-  const attempts = [0, 1, 2, 3];
-  const attempt = () => {
+  // The grid notices the scrolling in one frame, and renders in the next.
+  const attempt = (frames) => {
     const link = find();
     if (link) link.focus();
-    else if (attempts.pop() !== undefined) requestAnimationFrame(attempt);
+    else if (frames > 0) requestAnimationFrame(() => attempt(frames - 1));
   };
-  attempt();
+  attempt(MAX_FRAMES);
 }
 
 function rowOf(rows, index) {

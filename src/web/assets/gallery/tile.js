@@ -32,10 +32,11 @@ export class Tile extends Component {
   }
 
   /** The URLs expire after hours. New ones are requested once. */
-  fail = () => {
-    if (this.isReloaded || isTrash.peek()) this.setState({ failed: true });
-    else reload(this.props.tile.id).then((isFound) => !isFound && this.setState({ failed: true }));
+  fail = async () => {
+    const [{ query }] = this.props.tile.sizes;
+    const tile = this.isReloaded || isTrash.peek() ? null : await reload(this.props.tile.id);
     this.isReloaded = true;
+    if (tile?.sizes[0]?.query === query || !tile) this.setState({ failed: true });
   };
 
   open = (event) => {

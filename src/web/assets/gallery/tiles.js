@@ -4,6 +4,7 @@ import { batch, computed, effect, signal } from "../vendor/signals-core/signals-
 import { filters } from "./filters.js";
 import { route } from "../router.js";
 import { base, request } from "../server.js";
+import { isStarted, user } from "../session.js";
 
 const PAGE_SIZE = 100;
 
@@ -28,19 +29,23 @@ const TRASH = "trash";
 let next = null;
 let current = new AbortController();
 
-// A string, so that opening a picture, which changes the URL too, does not load the gallery again.
+// Strings, so that opening a picture, which changes the URL too, does not load the gallery again.
 const query = computed(() => (isTrash.value ? TRASH : filters.value.query.toString()));
+const viewer = computed(() => (isStarted.value ? (user.value?.id ?? "") : null));
 
 effect(() => {
   const text = query.value;
+  // Another user sees other pictures.
+  const isKnown = viewer.value !== null;
   current.abort();
   current = new AbortController();
   next = null;
+  scrollTo(0, 0);
   batch(() => {
     tiles.value = [];
     total.value = null;
   });
-  load(text, current.signal);
+  if (isKnown) load(text, current.signal);
 });
 
 /** Loads the next page, unless one is being loaded or there is none. */
@@ -102,11 +107,11 @@ export function insert(tile, index) {
   });
 }
 
-/** Loads a picture again that was changed, or whose URLs have expired. Returns whether it still exists. */
+/** Loads a picture again that was changed, or whose URLs have expired. Returns its tile, or null if it does not exist. */
 export async function reload(id) {
   const tile = await request("GET", `app/tiles/${id}`).catch(() => null);
   if (tile) tiles.value = tiles.peek().map((other) => (other.id === id ? tile : other));
-  return tile !== null;
+  return tile;
 }
 
 /** Returns the name of a picture for people. */

@@ -3,6 +3,7 @@
 import { html, observer } from "../ui/html.js";
 import { icon } from "../ui/icons.js";
 import { MENU } from "../ui/menus.js";
+import { showToast } from "../ui/toasts.js";
 import { assetUrl } from "../assets.js";
 import { base } from "../server.js";
 import { identity, signOut, user } from "../session.js";
@@ -18,7 +19,7 @@ export const Header = observer(({ onIdentify }) => {
   const choice = (value, label) =>
     html`<button aria-pressed=${scope === value ? "true" : "false"} onClick=${() => setScope(value)}>${label}</button>`;
   return html`<header class="bar">
-    <a class="brand" href=${urlOf({})} onClick=${(event) => follow(event, {})}><img src=${assetUrl("icon.svg")} alt="" width="24" height="24" /> <span>${texts.title}</span></a>
+    <a class="brand" aria-label=${texts.title} href=${urlOf({})} onClick=${(event) => follow(event, {})}><img src=${assetUrl("icon.svg")} alt="" width="24" height="24" /> <span>${texts.title}</span></a>
     ${user.value && html`<div class="segments" role="group" aria-label=${texts.gallery.label}>
       ${choice("mine", texts.nav.mine)} ${choice("everyone", texts.nav.everyone)}
     </div>`}
@@ -35,7 +36,7 @@ const UserButton = observer(({ onIdentify }) => {
     const label = identity === "name" ? texts.nav.chooseName : texts.nav.signIn;
     return html`<button class="button" onClick=${onIdentify}>${label}</button>`;
   }
-  const [label, act] = identity === "name" ? [texts.nav.changeName, onIdentify] : [texts.nav.signOut, signOut];
+  const [label, act] = identity === "name" ? [texts.nav.changeName, onIdentify] : [texts.nav.signOut, leave];
   const change = identity !== "gateway" && html`<button class="text-button" onClick=${act}>${label}</button>`;
   return html`<details class="menu" name=${MENU}>
     <summary class="icon-button" aria-label=${texts.nav.account(name)}>${icon("user")}</summary>
@@ -46,6 +47,14 @@ const UserButton = observer(({ onIdentify }) => {
     </div>
   </details>`;
 });
+
+async function leave() {
+  try {
+    await signOut();
+  } catch (error) {
+    showToast(error.message);
+  }
+}
 
 function TrashLink() {
   const target = { view: "trash" };

@@ -3,6 +3,7 @@
 import { Component, html, observer } from "../ui/html.js";
 import { Toasts } from "../ui/toasts.js";
 import { Gallery } from "../gallery/gallery.js";
+import "./title.js";
 import { Header } from "./header.js";
 import { SignIn } from "../account/sign_in.js";
 import { UserName, hasAsked } from "../account/user_name.js";

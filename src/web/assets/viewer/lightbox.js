@@ -1,6 +1,7 @@
 // PhotoSwipe, with the pictures of the gallery: swiping, zooming and keys are its own; details and deletion are ours.
 
 import { assetUrl } from "../assets.js";
+import { effect } from "../vendor/signals-core/signals-core.module.js";
 import { html, render } from "../ui/html.js";
 import { iconMarkup } from "../ui/icons.js";
 import { Details } from "./details.js";
@@ -39,6 +40,9 @@ export class Lightbox {
     this.list = list;
     this.options = options;
     this.showsDetails = false;
+    this.isDeleting = false;
+    /** The picture that is shown. Its index changes when others are added or removed. */
+    this.shown = id;
     const animation = isStill.matches ? 0 : ANIMATION_MS;
     this.pswp = new PhotoSwipe({
       index: this.indexOf(id),
@@ -63,6 +67,8 @@ export class Lightbox {
     this.connect();
     this.pswp.init();
     setInert(true);
+    this.pswp.element.focus();
+    this.stopFollowing = effect(() => this.follow(this.list()));
   }
 
   close() {
@@ -76,7 +82,21 @@ export class Lightbox {
   }
 
   get tile() {
-    return this.list()[this.pswp.currIndex];
+    return this.list().find(({ id }) => id === this.shown);
+  }
+
+  /** Keeps showing the same picture when the list changes. */
+  follow(list) {
+    const { pswp } = this;
+    const index = list.findIndex(({ id }) => id === this.shown);
+    if (index < 0 || index === pswp.currIndex) return;
+    pswp.goTo(index);
+    this.refresh();
+  }
+
+  /** Shows the pictures around the current one again. */
+  refresh() {
+    for (const step of [-2, -1, 0, 1, 2]) this.pswp.refreshSlideContent(this.pswp.currIndex + step);
   }
 
   indexOf(id) {
@@ -92,9 +112,10 @@ export class Lightbox {
     pswp.on("afterInit", () => this.changed());
     pswp.on("keydown", (press) => this.press(press));
     pswp.on("destroy", () => {
+      this.stopFollowing?.();
       render(null, this.panel);
       setInert(false);
-      this.options.onClose(this.last);
+      this.options.onClose(this.shown);
     });
   }
 
@@ -116,9 +137,9 @@ export class Lightbox {
   }
 
   changed() {
+    this.shown = this.pswp.currSlide?.data.id ?? this.shown;
     const { tile } = this;
     if (!tile || !this.panel) return;
-    this.last = tile.id;
     this.pswp.element.querySelector(".pswp__button--trash").hidden = !canChange(tile);
     this.renderDetails();
     const left = this.list().length - 1 - this.pswp.currIndex;
@@ -129,8 +150,8 @@ export class Lightbox {
     const event = press.originalEvent;
     if (event.target.matches?.("input, textarea, select")) press.preventDefault();
     if (press.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "i") this.toggleDetails();
-    if (event.key === "Delete" && canChange(this.tile)) this.delete();
+    if (event.key.toLowerCase() === "i" && !event.repeat) this.toggleDetails();
+    if (event.key === "Delete" && !event.repeat && canChange(this.tile)) this.delete();
   }
 
   toggleDetails() {
@@ -162,15 +183,20 @@ export class Lightbox {
 
   /** Deletes the picture, and shows the next one. */
   async delete() {
+    if (this.isDeleting) return;
+    this.isDeleting = true;
     const { pswp, tile } = this;
-    if (!(await deleteWithUndo(tile)) || this.tile === tile) return;
-    const count = this.list().length;
-    if (count === 0) {
+    const isDeleted = await deleteWithUndo(tile);
+    this.isDeleting = false;
+    if (!isDeleted) return;
+    const list = this.list().filter((other) => other !== tile);
+    if (list.length === 0) {
       this.close();
       return;
     }
-    if (pswp.currIndex >= count) pswp.goTo(count - 1);
-    for (const step of [-1, 0, 1]) pswp.refreshSlideContent(pswp.currIndex + step);
+    this.shown = list[Math.min(pswp.currIndex, list.length - 1)].id;
+    this.follow(list);
+    this.refresh();
     this.changed();
   }
 }
@@ -182,13 +208,15 @@ function setInert(inert) {
 /** Returns a picture as PhotoSwipe describes it. */
 function slide(tile) {
   const largest = tile?.sizes.at(-1);
-  if (!largest) return { html: "" };
+  if (!largest) return { id: tile?.id, html: `<p class="pswp__unavailable">${words.error}</p>` };
+  const { id } = tile;
   const { width, height } = largest;
   // Thumbnails do not move. The original of a private picture has no URL of this origin.
   if (tile.animated && !tile.private) {
-    return { src: new URL(`i/${tile.id}`, base).href, width: tile.width, height: tile.height, alt: nameOf(tile) };
+    return { id, src: new URL(`i/${id}`, base).href, width: tile.width, height: tile.height, alt: nameOf(tile) };
   }
   return {
+    id,
     src: urlOfSize(tile, largest),
     srcset: srcset(tile),
     msrc: urlOfSize(tile, tile.sizes[0]),

@@ -2,6 +2,7 @@
 
 import { Component } from "../ui/html.js";
 import { effect } from "../vendor/signals-core/signals-core.module.js";
+import { focus } from "../gallery/grid.js";
 import { loadMore, tiles } from "../gallery/tiles.js";
 import { Lightbox, loadPhotoSwipe } from "./lightbox.js";
 import { closeImage, go, route } from "../router.js";
@@ -48,7 +49,7 @@ export class Viewer extends Component {
       onClose: (last) => {
         this.lightbox = null;
         closeImage();
-        document.querySelector(`.tile a[href*="${last}"]`)?.focus();
+        focus.picture(last);
       },
       leftBeforeLoading: LEFT_BEFORE_LOADING,
     });
@@ -59,10 +60,10 @@ export class Viewer extends Component {
   }
 }
 
-/** Returns a function for the pictures to page through: those of the gallery, if it has this one, otherwise this one alone. */
+/** Returns a function for the pictures to page through: those of the gallery once it has this one, otherwise this one alone. */
 async function listWith(id) {
-  const isIn = () => tiles.peek().some((tile) => tile.id === id);
-  if (isIn()) return () => tiles.peek();
+  const isIn = (list) => list.some((tile) => tile.id === id);
+  if (isIn(tiles.peek())) return () => tiles.value;
   const tile = await request("GET", `app/tiles/${id}`);
-  return () => (isIn() ? tiles.peek() : [tile]);
+  return () => (isIn(tiles.value) ? tiles.value : [tile]);
 }
