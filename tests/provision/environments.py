@@ -8,7 +8,7 @@ from pathlib import Path
 
 REQUIREMENTS = Path(__file__).parent / "requirements"
 # The Node environments, and the folders of their package.json and package-lock.json.
-NODE = {f"{name}-node": Path(__file__).parent.parent / name for name in ("clients", "uploads")}
+NODE = {f"{name}-node": Path(__file__).parent.parent / name for name in ("clients", "uploads", "pages")}
 
 
 class InstallFailed(Exception):

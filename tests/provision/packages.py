@@ -11,17 +11,17 @@ import sys
 from pathlib import Path
 
 OLDEST_POSTGRES = 14
-# The programs that run the client generators and the upload clients, and their packages.
+# The programs that run the client generators, and those that run upload clients and web pages, and their packages.
 NODE_PROGRAMS = {"node": "nodejs", "npm": "npm"}
 CLIENT_PROGRAMS = {"java": "default-jre-headless", **NODE_PROGRAMS}
-UPLOAD_PROGRAMS = {"chromium": "chromium", **NODE_PROGRAMS}
+BROWSER_PROGRAMS = {"chromium": "chromium", **NODE_PROGRAMS}
 
 
 class Missing(Exception):
     """Packages are missing and could not be installed."""
 
 
-def install_missing(*, postgres, python, clients=False, uploads=False):
+def install_missing(*, postgres, python, clients=False, browser=False):
     """Installs the missing packages that the build and the selected parts need."""
     missing = []
     if not shutil.which("cargo"):
@@ -41,7 +41,7 @@ def install_missing(*, postgres, python, clients=False, uploads=False):
     if python and not python_with_venv():
         missing += ["python3-venv"]
     # All run on Node 18 and Java 17 of Debian 12.
-    programs = {**(CLIENT_PROGRAMS if clients else {}), **(UPLOAD_PROGRAMS if uploads else {})}
+    programs = {**(CLIENT_PROGRAMS if clients else {}), **(BROWSER_PROGRAMS if browser else {})}
     missing += [package for command, package in programs.items() if not shutil.which(command)]
     if missing:
         _install(missing)

@@ -19,8 +19,8 @@ export function lastLines(file) {
 }
 
 export class Service {
-  /** Clients reach the service at `publicUrl`, which is a proxy. */
-  constructor({ program, folder, port, publicUrl, origin }) {
+  /** Clients reach the service at `publicUrl`, which may be a proxy. `origin` is that of pages on other servers that may use the API. */
+  constructor({ program, folder, port, publicUrl, origin, settings = {} }) {
     this.program = program;
     this.folder = folder;
     this.url = `http://127.0.0.1:${port}`;
@@ -33,6 +33,7 @@ export class Service {
       CORS_ORIGINS: origin,
       DATA_DIR: `${folder}/data`,
       IMPORT_CONCURRENCY: "0",
+      ...settings,
     };
   }
 

@@ -105,6 +105,7 @@ export const texts = {
     retryFile: (name) => `Retry ${name}`,
     cancel: (name) => `Cancel ${name}`,
     dismiss: (name) => `Remove ${name} from the list`,
+    maybeStored: (name) => `${name} was cancelled after it had been sent. It may be stored.`,
     close: "Close the list of uploads",
     tooLarge: (size, max) => `This file has ${size}. At most ${max} are allowed.`,
     tooSmall: (min) => `This file is too small to be a picture. It must have at least ${min}.`,

@@ -68,7 +68,8 @@ async function load(filter, signal) {
     if (signal.aborted) return;
     batch(() => {
       next = page.next;
-      tiles.value = [...tiles.peek(), ...page.tiles];
+      const known = new Set(tiles.peek().map(({ id }) => id));
+      tiles.value = [...tiles.peek(), ...page.tiles.filter(({ id }) => !known.has(id))];
       total.value = page.total;
       status.value = next ? "ready" : "complete";
     });
@@ -99,8 +100,15 @@ export function putBack(tile, { list, index }) {
   else if (isTrash.peek()) remove(tile);
 }
 
-/** Adds a tile at a place. */
-export function insert(tile, index) {
+/** Adds a new picture in its place, unless it is there: the newest is first. */
+export function add(tile) {
+  const list = tiles.peek();
+  if (list.some(({ id }) => id === tile.id)) return;
+  const index = list.findIndex(({ id }) => id < tile.id);
+  insert(tile, index < 0 ? list.length : index);
+}
+
+function insert(tile, index) {
   batch(() => {
     tiles.value = tiles.peek().toSpliced(index, 0, tile);
     total.value += 1;

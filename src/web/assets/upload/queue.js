@@ -1,11 +1,14 @@
 // The files that are being uploaded: three at a time, in the order in which they were added.
 
-import { computed, signal } from "../vendor/signals-core/signals-core.module.js";
+import { computed, effect, signal } from "../vendor/signals-core/signals-core.module.js";
 import { objection } from "./limits.js";
-import { abandon, transfer } from "./transfer.js";
+import { abandon, repeat, transfer } from "./transfer.js";
 import { request } from "../server.js";
 import { filters } from "../gallery/filters.js";
-import { insert, isTrash, tiles } from "../gallery/tiles.js";
+import { add as addTile, isTrash } from "../gallery/tiles.js";
+import { user } from "../session.js";
+import { texts } from "../texts.js";
+import { showToast } from "../ui/toasts.js";
 
 const PARALLEL = 3;
 
@@ -37,6 +40,7 @@ export function add(files) {
   const added = [...files].map((file) => ({
     id: ++lastId,
     file,
+    userId: user.peek().id,
     fields: { visibility, tags },
     key: crypto.randomUUID?.() ?? `${Date.now()}-${lastId}-${Math.random()}`,
     upload: null,
@@ -53,6 +57,8 @@ export function cancel(item) {
   item.aborts.abort();
   items.value = items.peek().filter(({ id }) => id !== item.id);
   abandon(item);
+  // The service may be storing a form that has been sent completely.
+  if (item.state === "sending" && !item.upload && item.sent >= item.file.size) showToast(texts.upload.maybeStored(item.file.name));
   fill();
 }
 
@@ -72,8 +78,18 @@ export function setOptions(changes) {
   localStorage.setItem("upload-visibility", options.peek().visibility);
 }
 
+// While nobody is signed in, the files wait. Another user must not send them.
+effect(() => {
+  const id = user.value?.id;
+  if (!id) return;
+  for (const item of items.peek().filter(({ userId }) => userId !== id)) item.aborts.abort();
+  items.value = items.peek().filter(({ userId }) => userId === id);
+  fill();
+});
+
 /** Starts as many files as may be sent now. */
 function fill() {
+  if (!user.peek()) return;
   const sending = items.peek().filter(({ state }) => state === "sending").length;
   const waiting = items.peek().filter(({ state }) => state === "waiting");
   for (const item of waiting.slice(0, Math.max(PARALLEL - sending, 0))) upload(item);
@@ -82,13 +98,14 @@ function fill() {
 async function upload(item) {
   change(item, { state: "sending" });
   try {
-    const rule = await objection(item.file);
+    const { signal } = item.aborts;
+    const rule = await repeat(() => objection(item.file), signal);
     if (rule) {
       change(item, { state: "rejected", error: rule });
     } else {
       const onProgress = (sent) => change(item, { sent });
-      const id = await transfer(item, item.fields, { signal: item.aborts.signal, onProgress });
-      change(item, { state: "done", image: id });
+      const id = await transfer(item, item.fields, { signal, onProgress });
+      change(item, { state: "done", upload: null });
       await show(id);
     }
   } catch (error) {
@@ -106,10 +123,10 @@ function change(item, values) {
   items.value = [...items.peek()];
 }
 
-/** Shows a new picture at the start of the gallery, unless the gallery is filtered. */
+/** Shows a new picture in the gallery, unless the gallery is filtered. */
 async function show(id) {
-  if (isTrash.peek() || Object.keys(filters.peek().values).length > 0) return;
+  const { scope, values } = filters.peek();
+  if (isTrash.peek() || Object.keys(values).length > 0) return;
   const tile = await request("GET", `app/tiles/${id}`).catch(() => null);
-  const isShown = tiles.peek().some((other) => other.id === id);
-  if (tile && !isShown) insert(tile, 0);
+  if (tile && (scope !== "mine" || tile.user_id === user.peek()?.id)) addTile(tile);
 }

@@ -40,7 +40,10 @@ addEventListener("drop", (event) => {
 
 addEventListener("paste", (event) => {
   const files = [...(event.clipboardData?.files ?? [])];
-  if (files.length === 0) return;
+  const isField = event.target.matches?.("input, textarea");
+  // Word processors also copy a picture of the text.
+  const isText = isField && event.clipboardData.types.includes("text/plain");
+  if (files.length === 0 || isText) return;
   event.preventDefault();
   addFiles(files);
 });

@@ -15,9 +15,14 @@ const RETRY_DELAYS_MS = [1000, 3000, 9000];
  */
 export async function transfer(item, fields, { signal, onProgress }) {
   const sendFile = item.file.size < MIN_RESUMABLE_BYTES ? sendForm : sendResumably;
+  return repeat(() => sendFile(item, fields, { signal, onProgress }), signal);
+}
+
+/** Runs an action until it succeeds, fails for good, or has failed too often. */
+export async function repeat(action, signal) {
   for (let attempt = 0; ; attempt++) {
     try {
-      return await sendFile(item, fields, { signal, onProgress });
+      return await action();
     } catch (error) {
       if (signal.aborted || !isTransient(error) || attempt >= RETRY_DELAYS_MS.length) throw error;
       await pause(Math.max(RETRY_DELAYS_MS[attempt], 1000 * (error.retryAfter ?? 0)), signal);
@@ -89,7 +94,7 @@ export async function abandon(item) {
 }
 
 /** Returns whether the same request may succeed later. */
-export function isTransient({ type, status }) {
+function isTransient({ type, status }) {
   return type === "Offline" || [408, 409, 423, 429].includes(status) || status >= 500;
 }
 

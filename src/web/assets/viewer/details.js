@@ -1,6 +1,6 @@
 // What is known about a picture.
 
-import { Component, html } from "../ui/html.js";
+import { Component, createRef, html } from "../ui/html.js";
 import { dateTime, fileSize, localDate } from "../format.js";
 import { Download } from "./download.js";
 import { Edit } from "./edit.js";
@@ -12,6 +12,7 @@ import { texts } from "../texts.js";
 const words = texts.details;
 
 export class Details extends Component {
+  editButton = createRef();
   state = { image: null, error: null, editing: false };
 
   async componentDidMount() {
@@ -29,20 +30,24 @@ export class Details extends Component {
   }
 
   edit = () => this.setState({ editing: true });
-  leave = () => this.setState({ editing: false });
+
+  /** Returns from the form. `image`: with its changes, if they were saved. */
+  leave = (image = this.state.image) => {
+    this.setState({ image, editing: false }, () => this.editButton.current?.focus());
+  };
 
   saved = (image) => {
-    this.setState({ image, editing: false });
+    this.leave(image);
     this.props.onSaved();
   };
 
   render({ tile }, { image, error, editing }) {
     if (error) return html`<p role="alert">${words.failed} ${error.message}</p>`;
     if (!image) return html`<p role="status">${words.loading} …</p>`;
-    if (editing) return html`<${Edit} image=${image} onSaved=${this.saved} onCancel=${this.leave} />`;
+    if (editing) return html`<${Edit} image=${image} onSaved=${this.saved} onCancel=${() => this.leave()} />`;
     return html`<h2>${image.title ?? image.file_name}</h2>
       <div class="chips">
-        ${canChange(tile) && html`<button class="chip" onClick=${this.edit}>${words.edit}</button>`}
+        ${canChange(tile) && html`<button ref=${this.editButton} class="chip" onClick=${this.edit}>${words.edit}</button>`}
         <${Download} image=${image} />
       </div>
       <dl>

@@ -1,13 +1,19 @@
 // The form for what the owner of a picture can change.
 
-import { Component, html } from "../ui/html.js";
+import { Component, createRef, html } from "../ui/html.js";
 import { request } from "../server.js";
 import { texts } from "../texts.js";
 
 const words = texts.edit;
 
 export class Edit extends Component {
+  form = createRef();
   state = { busy: false, error: null, details: {} };
+
+  // `autofocus` works only once in a page.
+  componentDidMount() {
+    this.form.current.elements.title.focus();
+  }
 
   submit = async (event) => {
     event.preventDefault();
@@ -34,18 +40,20 @@ export class Edit extends Component {
 
   render({ image, onCancel }, { busy, error, details }) {
     const rule = (name) => details[name] && html`<span class="error">${details[name]}</span>`;
-    return html`<form onSubmit=${this.submit} onKeyDown=${this.press}>
-      <label>${texts.edit.title} <input name="title" value=${image.title ?? ""} maxlength="200" autofocus /> ${rule("title")}</label>
+    // Default values, because rendering would put others back over what was typed.
+    return html`<form ref=${this.form} onSubmit=${this.submit} onKeyDown=${this.press}>
+      <label>${words.title} <input name="title" defaultValue=${image.title ?? ""} maxlength="200" /> ${rule("title")}</label>
       <label>
         ${words.description}
-        <textarea name="description" rows="4" maxlength="1000" value=${image.description ?? ""}></textarea> ${rule("description")}
+        <textarea name="description" rows="4" maxlength="1000" defaultValue=${image.description ?? ""}></textarea> ${rule("description")}
       </label>
-      <label>${words.tags} <input name="tags" value=${image.tags.join(", ")} autocomplete="off" /> ${rule("tags")}</label>
+      <label>${words.tags} <input name="tags" defaultValue=${image.tags.join(", ")} autocomplete="off" /> ${rule("tags")}</label>
       <label>
         ${words.visibility}
-        <select name="visibility" value=${image.visibility}>
-          <option value="public">${texts.details.public}</option>
-          <option value="private">${texts.details.private}</option>
+        <select name="visibility">
+          ${["public", "private"].map(
+            (value) => html`<option value=${value} selected=${value === image.visibility}>${texts.details[value]}</option>`,
+          )}
         </select>
       </label>
       <p class="error" role="alert">${error}</p>

@@ -41,6 +41,7 @@ export class Lightbox {
     this.options = options;
     this.showsDetails = false;
     this.isDeleting = false;
+    this.isMoving = false;
     /** The picture that is shown. Its index changes when others are added or removed. */
     this.shown = id;
     const animation = isStill.matches ? 0 : ANIMATION_MS;
@@ -90,13 +91,18 @@ export class Lightbox {
     const { pswp } = this;
     const index = list.findIndex(({ id }) => id === this.shown);
     if (index < 0 || index === pswp.currIndex) return;
-    pswp.goTo(index);
-    this.refresh();
+    this.moveTo(index);
   }
 
-  /** Shows the pictures around the current one again. */
-  refresh() {
-    for (const step of [-2, -1, 0, 1, 2]) this.pswp.refreshSlideContent(this.pswp.currIndex + step);
+  /** Shows the picture at an index, and those around it, after the list has changed. */
+  moveTo(index) {
+    const { pswp } = this;
+    // Meanwhile, slides still have what was at their index before.
+    this.isMoving = true;
+    pswp.goTo(index);
+    for (const step of [-2, -1, 0, 1, 2]) pswp.refreshSlideContent(index + step);
+    this.isMoving = false;
+    this.changed();
   }
 
   indexOf(id) {
@@ -132,11 +138,14 @@ export class Lightbox {
       onInit: (element) => {
         this.panel = element;
         element.hidden = true;
+        // The wheel scrolls the details; elsewhere, it zooms.
+        element.addEventListener("wheel", (event) => event.stopPropagation());
       },
     });
   }
 
   changed() {
+    if (this.isMoving) return;
     this.shown = this.pswp.currSlide?.data.id ?? this.shown;
     const { tile } = this;
     if (!tile || !this.panel) return;
@@ -148,7 +157,11 @@ export class Lightbox {
 
   press(press) {
     const event = press.originalEvent;
-    if (event.target.matches?.("input, textarea, select")) press.preventDefault();
+    const form = this.panel.querySelector("form");
+    if (form) {
+      press.preventDefault();
+      if (event.key === "Escape") form.querySelector("button[type=button]").click();
+    }
     if (press.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key.toLowerCase() === "i" && !event.repeat) this.toggleDetails();
     if (event.key === "Delete" && !event.repeat && canChange(this.tile)) this.delete();
@@ -194,10 +207,9 @@ export class Lightbox {
       this.close();
       return;
     }
-    this.shown = list[Math.min(pswp.currIndex, list.length - 1)].id;
-    this.follow(list);
-    this.refresh();
-    this.changed();
+    const index = Math.min(pswp.currIndex, list.length - 1);
+    this.shown = list[index].id;
+    this.moveTo(index);
   }
 }
 

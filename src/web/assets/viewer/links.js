@@ -21,7 +21,7 @@ function notations(image) {
   const alt = image.title ?? image.caption ?? "";
   return {
     URL: url,
-    Markdown: `![${alt.replace(/[[\]\\]/g, "\\$&")}](${url})`,
+    Markdown: `![${alt.replace(/[\\`*_[\]<&]/g, "\\$&")}](${url})`,
     HTML: `<img src="${url}" alt="${escapeHtml(alt)}" width="${image.width}" height="${image.height}">`,
     BBCode: `[img]${url}[/img]`,
   };

@@ -1,0 +1,60 @@
+// Checks for barriers in the gallery and what lies over it.
+
+import { assertAccessible } from "./accessibility.mjs";
+import { createUser, nameOf, openGallery, sharedPictures, showsPictures, tileOf } from "./gallery_page.mjs";
+import { showsPicture } from "./viewer_checks.mjs";
+
+const WIDTHS = [360, 1280];
+const SCHEMES = ["light", "dark"];
+
+async function assertAccessibleEverywhere(world, page) {
+  for (const width of WIDTHS) {
+    await page.setViewportSize({ width, height: 800 });
+    for (const colorScheme of SCHEMES) {
+      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      await assertAccessible(world, page);
+    }
+  }
+}
+
+export const checks = {
+  async "The gallery has no serious barriers"(world, visit) {
+    const service = await world.trusted();
+    const { owner, images } = await sharedPictures(service);
+    const page = await openGallery(visit, service, owner, "app/?tags=sea");
+    await showsPictures(page, images.map(nameOf));
+    await assertAccessibleEverywhere(world, page);
+    await page.locator("summary[aria-label='Filters']").click();
+    await page.getByLabel("Tags", { exact: true }).waitFor();
+    await assertAccessibleEverywhere(world, page);
+  },
+
+  async "The empty gallery and the dialog for the user name have no serious barriers"(world, visit) {
+    const service = await world.trusted();
+    const page = await openGallery(visit, service, createUser(service));
+    await page.getByText("No pictures yet").waitFor();
+    await assertAccessibleEverywhere(world, page);
+    await page.locator("summary[aria-label^='Account of']").click();
+    await page.getByRole("button", { name: "Change the user name" }).click();
+    await page.getByRole("dialog").waitFor();
+    await assertAccessibleEverywhere(world, page);
+  },
+
+  async "The dialog to sign in has no serious barriers"(world, visit) {
+    const page = await visit.open(await world.required(), "app/");
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("dialog").waitFor();
+    await assertAccessibleEverywhere(world, page);
+  },
+
+  async "The viewer has no serious barriers"(world, visit) {
+    const service = await world.trusted();
+    const { owner, images } = await sharedPictures(service);
+    const page = await openGallery(visit, service, owner);
+    await tileOf(page, images[0]).click();
+    await showsPicture(page, images[0].image_id);
+    await page.getByRole("button", { name: "Details" }).click();
+    await page.locator(".pswp__details").getByRole("heading", { name: images[0].title }).waitFor();
+    await assertAccessibleEverywhere(world, page);
+  },
+};

@@ -1,0 +1,187 @@
+// Checks of accounts: signing in and out, and what others can see.
+
+import { strict as assert } from "node:assert";
+
+import { createUser, nameOf, namesOf, sharedPictures, showsPictures, tileOf, until, uploadSmall } from "./gallery_page.mjs";
+import { fillSignIn, signIn, signOut } from "./gallery_page.mjs";
+
+const PRIVATE = "Landscape 1 (private)";
+const LIST = ({ pathname }) => pathname.endsWith("/app/tiles");
+
+async function open(world, visit, path = "app/") {
+  const service = await world.required();
+  const { owner, images } = await sharedPictures(service);
+  const page = await visit.open(service, path);
+  await page.getByRole("main").waitFor();
+  return { service, owner, images, page };
+}
+
+/** Waits until only the public ones of these pictures are shown. */
+async function showsOnlyPublic(page, images) {
+  await tileOf(page, images.find(({ visibility }) => visibility === "public")).waitFor();
+  assert.ok(!(await namesOf(page)).some((name) => name.includes("(private)")), "private pictures are hidden");
+}
+
+/** Ends all sessions of an account, as from another device. */
+async function endSessions(service, account) {
+  const response = await fetch(`${service.url}/accounts/me/sessions`, { method: "DELETE", headers: account.headers });
+  assert.equal(response.status, 204);
+}
+
+export const checks = {
+  async "Anonymous visitors see public pictures, and after signing in their own"(world, visit) {
+    visit.expect(/401/);
+    const { owner, images, page } = await open(world, visit);
+    await showsOnlyPublic(page, images);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await fillSignIn(page, { email: owner.email, password: "a wrong password" });
+    await page.getByText("The e-mail address or the password is wrong.").waitFor();
+    await fillSignIn(page, owner);
+    await showsPictures(page, images.map(nameOf));
+    await page.reload();
+    await showsPictures(page, images.map(nameOf));
+    await signOut(page);
+    await showsOnlyPublic(page, images);
+    await page.reload();
+    await showsOnlyPublic(page, images);
+    await page.getByRole("button", { name: "Sign in" }).waitFor();
+  },
+
+  async "Scripts cannot read the session"(world, visit) {
+    const { owner, page } = await open(world, visit);
+    await signIn(page, owner);
+    const cookies = await visit.context.cookies();
+    assert.equal(cookies.length, 1);
+    const [{ value, httpOnly, secure, sameSite, path }] = cookies;
+    assert.deepEqual([httpOnly, secure, sameSite, path], [true, true, "Strict", "/app/session"]);
+    const readable = await page.evaluate(() => JSON.stringify([document.cookie, { ...localStorage }, { ...sessionStorage }]));
+    assert.ok(!readable.includes(value) && !readable.includes(owner.password), readable);
+    assert.equal(readable, '["",{},{}]');
+  },
+
+  async "The keyboard alone signs in and out"(world, visit) {
+    const { owner, images, page } = await open(world, visit);
+    await page.getByRole("button", { name: "Sign in" }).waitFor();
+    const tabTo = async (selector) => {
+      const isThere = () => page.evaluate((selector) => document.activeElement.matches(selector), selector);
+      for (let tabs = 0; tabs < 15 && !(await isThere()); tabs++) await page.keyboard.press("Tab");
+      assert.ok(await isThere(), `Tab reaches ${selector}`);
+    };
+    await tabTo("header > .button");
+    await page.keyboard.press("Enter");
+    await until(page, "the dialog has the focus", () => document.activeElement.name === "email");
+    await page.keyboard.type(owner.email);
+    await page.keyboard.press("Tab");
+    await page.keyboard.type(owner.password);
+    await page.keyboard.press("Enter");
+    await showsPictures(page, images.map(nameOf));
+    await tabTo("summary[aria-label^='Account of']");
+    await page.keyboard.press("Enter");
+    await page.keyboard.press("Tab");
+    await tabTo(".menu-panel button");
+    const ended = page.waitForResponse(/\/session\/end$/);
+    await page.keyboard.press("Enter");
+    await ended;
+    await showsOnlyPublic(page, images);
+  },
+
+  async "A session that was ended elsewhere asks to sign in again"(world, visit) {
+    visit.expect(/401/);
+    const { service, owner, images, page } = await open(world, visit);
+    await signIn(page, owner);
+    await showsPictures(page, images.map(nameOf));
+    await endSessions(service, owner);
+    await page.getByRole("button", { name: "Everyone’s" }).click();
+    await page.getByText("Your session has expired. Sign in again to continue.").waitFor();
+    await fillSignIn(page, owner);
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await tileOf(page, images[0]).waitFor({ timeout: 5000 });
+  },
+
+  async "Signing out hides private pictures among everyone’s, and signing in shows them"(world, visit) {
+    const { owner, images, page } = await open(world, visit);
+    await signIn(page, owner);
+    await page.getByRole("button", { name: "Everyone’s" }).click();
+    const hidden = tileOf(page, images.at(-1));
+    await hidden.waitFor();
+    await signOut(page);
+    await hidden.waitFor({ state: "detached", timeout: 5000 });
+    await showsOnlyPublic(page, images);
+    await signIn(page, owner);
+    await hidden.waitFor({ timeout: 5000 });
+  },
+
+  async "The form to sign in again accepts every key while a picture is open"(world, visit) {
+    visit.expect(/401/);
+    const { service, owner, images, page } = await open(world, visit);
+    await signIn(page, owner);
+    await tileOf(page, images[0]).click();
+    await page.waitForURL(/\/app\/images\//);
+    await endSessions(service, owner);
+    await page.getByRole("dialog", { name: "Picture" }).getByRole("button", { name: "Details" }).click();
+    await page.getByText("Your session has expired. Sign in again to continue.").waitFor();
+    const field = page.getByLabel("Password");
+    await field.focus();
+    await page.keyboard.type("zzi");
+    assert.equal(await field.inputValue(), "zzi");
+    await fillSignIn(page, owner);
+    await page.getByRole("button", { name: "Yours" }).waitFor();
+  },
+
+  async "An expired access token is renewed without the user noticing"(world, visit) {
+    visit.expect(/401/);
+    const { owner, images, page } = await open(world, visit);
+    await signIn(page, owner);
+    await showsPictures(page, images.map(nameOf));
+    const expired = { status: 401, json: { error: "Unauthorized", message: "The token has expired." } };
+    await page.route(LIST, (route) => route.fulfill(expired), { times: 1 });
+    const renewed = page.waitForResponse(/\/session\/refresh$/);
+    await page.getByRole("button", { name: "Everyone’s" }).click();
+    assert.equal((await renewed).status(), 200);
+    await page.getByText(`${images.length} pictures`).waitFor();
+    await until(page, "private pictures are shown", (name) => document.querySelector(`.tile img[alt="${name}"]`) !== null, PRIVATE);
+    assert.equal(await page.getByRole("dialog").or(page.getByRole("alert")).count(), 0);
+  },
+
+  async "Two tabs that open at the same time are both signed in"(world, visit) {
+    const { service, owner, images, page } = await open(world, visit);
+    await signIn(page, owner);
+    const tabs = await Promise.all([visit.open(service, "app/"), visit.open(service, "app/"), page.reload().then(() => page)]);
+    for (const tab of tabs) await showsPictures(tab, images.map(nameOf));
+  },
+
+  async "Signing out without a connection says so"(world, visit) {
+    visit.expect(/ERR_INTERNET_DISCONNECTED/);
+    const { owner, page } = await open(world, visit);
+    await signIn(page, owner);
+    await visit.context.setOffline(true);
+    await page.locator("summary[aria-label^='Account of']").click();
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.locator(".toast, [role=alert]").getByText("The service cannot be reached").first().waitFor({ timeout: 5000 });
+  },
+
+  async "Users never see each other’s private pictures"(world, visit) {
+    visit.expect(/404/);
+    const { service, owner, images, page } = await open(world, visit);
+    const other = await createUser(service);
+    const [own] = await uploadSmall(service, other, ["Of another user"], { visibility: "private" });
+    const hidden = images.find(({ visibility }) => visibility === "private");
+    await signIn(page, owner);
+    await showsPictures(page, images.map(nameOf));
+    await signOut(page);
+    await signIn(page, other);
+    await showsPictures(page, [nameOf(own)]);
+    await page.getByRole("button", { name: "Everyone’s" }).click();
+    await tileOf(page, own).waitFor();
+    assert.deepEqual((await namesOf(page)).filter((name) => name.includes("(private)")), [nameOf(own)]);
+    for (const [reader, ids] of [[other, [own.image_id]], [owner, [hidden.image_id]], [{ headers: {} }, []]]) {
+      const response = await fetch(`${service.url}/app/tiles`, { headers: reader.headers });
+      const { tiles } = await response.json();
+      assert.deepEqual(tiles.filter((tile) => tile.private).map(({ id }) => id), ids);
+    }
+    await page.goto(`${service.publicUrl}/app/images/${hidden.image_id}`);
+    await page.locator(".toast").waitFor();
+    await page.waitForURL(/\/app\/$/);
+    await showsPictures(page, [nameOf(own)]);
+  },
+};

@@ -1,0 +1,210 @@
+// Checks of uploads: many files, their options, and the list of them.
+
+import { strict as assert } from "node:assert";
+
+import { assertAccessible } from "./accessibility.mjs";
+import { createUser, namesOf, showsPictures, tileOf } from "./gallery_page.mjs";
+import {
+  areUploaded,
+  assertStored,
+  choose,
+  hold,
+  imagesOf,
+  openMenu,
+  openUploads,
+  panelOf,
+  picture,
+  pictures,
+  rowOf,
+  summaryIs,
+  tabTo,
+  textFile,
+} from "./upload_page.mjs";
+
+const FORMS = "**/images";
+/** Requests for the tile of one picture. */
+const TILES = /\/app\/tiles\/./;
+const MIB = 2 ** 20;
+
+export const checks = {
+  async "Thirty pictures arrive, three at a time, except for two that are rejected and not sent"(world) {
+    const visit = await world.visit({ viewport: { width: 1280, height: 2000 } });
+    const { service, user, page, log } = await openUploads(world, visit);
+    const accepted = pictures(28);
+    const notes = textFile("notes.jpg");
+    const huge = { name: "huge.jpg", mimeType: "image/jpeg", buffer: Buffer.concat([Buffer.from([0xff, 0xd8, 0xff]), Buffer.alloc(11 * MIB)]) };
+    await choose(page, [...accepted.slice(0, 10), notes, huge, ...accepted.slice(10)]);
+    await summaryIs(page, "28 of 30 uploaded, 2 failed");
+    await areUploaded(page, accepted);
+    await rowOf(page, notes).getByText("This is not a picture that the service accepts. It accepts JPEG, PNG, GIF, WebP.").waitFor();
+    await rowOf(page, huge).getByText("At most 10.5 MB are allowed.").waitFor();
+    assert.equal(await panelOf(page).getByRole("button", { name: "Retry" }).count(), 0, "rejected files cannot be retried");
+    assert.equal(log.forms.length, accepted.length, "the rejected files are not sent, and no other twice");
+    assert.equal(log.of("POST", /tus$/).length, 0, "no large file is sent");
+    assert.equal(log.mostAtOnce, 3, "the most files at once");
+    await assertStored(service, user, accepted);
+    await page.getByRole("status").getByText("28 pictures").waitFor();
+    assert.deepEqual((await namesOf(page)).sort(), accepted.map(({ name }) => name).sort());
+  },
+
+  async "The list says how many files are uploaded, and closes when all are"(world, visit) {
+    const { page, log } = await openUploads(world, visit);
+    const [first, second, third] = pictures(3);
+    await choose(page, [first]);
+    await areUploaded(page, [first]);
+    const release = await hold(visit, FORMS);
+    await choose(page, [second, third]);
+    await rowOf(page, third).getByRole("progressbar", { name: `Progress of ${third.name}` }).waitFor();
+    await summaryIs(page, "1 of 3 uploaded");
+    const close = page.getByRole("button", { name: "Close the list of uploads" });
+    assert.equal(await close.count(), 0, "the list stays while files are sent");
+    release();
+    await summaryIs(page, "3 of 3 uploaded");
+    await page.getByRole("button", { name: `Remove ${first.name} from the list` }).click();
+    await summaryIs(page, "2 of 2 uploaded");
+    await close.click();
+    await panelOf(page).waitFor({ state: "detached" });
+    assert.equal(log.of("GET", /\/limits$/).length, 1, "the limits are requested once");
+  },
+
+  async "Visibility and tags apply to the next files, and the visibility is remembered"(world, visit) {
+    const { service, user, page } = await openUploads(world, visit);
+    const [hidden, visible, later] = pictures(3);
+    const visibility = page.getByLabel("Who can see them");
+    const tags = page.getByLabel("Tags, separated by commas");
+    const options = async (values) => {
+      await openMenu(page);
+      await visibility.selectOption(values.visibility);
+      await tags.fill(values.tags);
+      await openMenu(page);
+    };
+    await options({ visibility: "private", tags: "sea, deep blue" });
+    await choose(page, [hidden]);
+    await areUploaded(page, [hidden]);
+    await showsPictures(page, [`${hidden.name} (private)`]);
+    await options({ visibility: "public", tags: "" });
+    await choose(page, [visible]);
+    await areUploaded(page, [visible]);
+    await options({ visibility: "private", tags: "gone" });
+    await page.reload();
+    await choose(page, [later]);
+    await areUploaded(page, [later]);
+    assert.equal(await visibility.inputValue(), "private");
+    const images = await assertStored(service, user, [hidden, visible, later]);
+    const stored = images.map(({ visibility, tags }) => [visibility, tags.toSorted().join()]);
+    assert.deepEqual(stored, [["private", "deep blue,sea"], ["public", ""], ["private", ""]]);
+  },
+
+  async "The message of the service stands next to a damaged picture"(world, visit) {
+    visit.expect(/400/);
+    const { service, user, page } = await openUploads(world, visit);
+    const [good, damaged] = pictures(2);
+    damaged.buffer.fill(0, 300, 900);
+    await choose(page, [damaged, good]);
+    await rowOf(page, damaged).getByText("The image is damaged").waitFor();
+    await areUploaded(page, [good]);
+    await summaryIs(page, "1 of 2 uploaded, 1 failed");
+    assert.equal(await rowOf(page, damaged).getByRole("button", { name: "Retry" }).count(), 0);
+    await assertStored(service, user, [good]);
+  },
+
+  async "The keyboard alone opens the menu, reaches the file picker, and cancels a file"(world, visit) {
+    const { service, user, page } = await openUploads(world, visit);
+    const [file, other] = pictures(2);
+    const release = await hold(visit, FORMS);
+    // Early, because the browser must be ready before a key opens the file picker.
+    const chooser = page.waitForEvent("filechooser");
+    await tabTo(page, "summary[aria-label='Upload']");
+    await page.keyboard.press("Enter");
+    await tabTo(page, "input[type=file]");
+    const outline = await page.locator(".file-picker").evaluate((label) => getComputedStyle(label).outlineStyle);
+    assert.equal(outline, "solid", "the focus is visible");
+    await page.keyboard.press("Space");
+    await Promise.all([page.waitForRequest(FORMS), chooser.then((dialog) => dialog.setFiles([file, other]))]);
+    await tabTo(page, `button[aria-label='Cancel ${file.name}']`);
+    await Promise.all([page.waitForEvent("requestfailed"), page.keyboard.press("Enter")]);
+    await rowOf(page, file).waitFor({ state: "detached" });
+    release();
+    await areUploaded(page, [other]);
+    await assertStored(service, user, [other]);
+    await tabTo(page, `button[aria-label='Close the list of uploads']`);
+    await page.keyboard.press("Enter");
+    await panelOf(page).waitFor({ state: "detached" });
+  },
+
+  async "A picture that arrives while the gallery is loading appears once"(world, visit) {
+    const release = await hold(visit, ({ pathname }) => pathname.endsWith("/app/tiles"));
+    const { service, user, page } = await openUploads(world, visit);
+    const [file] = pictures(1);
+    const tile = page.waitForResponse(TILES);
+    await choose(page, [file]);
+    await areUploaded(page, [file]);
+    await (await tile).finished();
+    const list = page.waitForResponse(/\/app\/tiles\?/);
+    release();
+    await (await list).finished();
+    const [image] = await imagesOf(service, user);
+    await tileOf(page, image).first().waitFor();
+    await showsPictures(page, [file.name]);
+    await page.getByRole("status").getByText("1 picture", { exact: true }).waitFor();
+  },
+
+  async "Pictures that arrive in another order appear as they do after a reload"(world, visit) {
+    const { page } = await openUploads(world, visit);
+    const files = pictures(2);
+    const release = await hold(visit, TILES, 1);
+    for (const file of files) {
+      await choose(page, [file]);
+      await areUploaded(page, [file]);
+    }
+    await showsPictures(page, [files[1].name]);
+    release();
+    await page.locator(".tile").nth(1).waitFor();
+    const names = await namesOf(page);
+    await page.reload();
+    await page.locator(".tile").nth(1).waitFor();
+    assert.deepEqual(names, await namesOf(page));
+  },
+
+  async "Another user does not continue the uploads of the one before"(world, visit) {
+    const { service, user, page } = await openUploads(world, visit);
+    const files = pictures(5);
+    const release = await hold(visit, FORMS);
+    await choose(page, files);
+    await rowOf(page, files[0]).getByRole("progressbar").waitFor();
+    const other = createUser(service);
+    await page.locator("summary[aria-label^='Account of']").click();
+    await page.getByRole("button", { name: "Change the user name" }).click();
+    await page.getByLabel("User name").fill(other.id);
+    await page.getByLabel("User name").press("Enter");
+    await page.getByText("No pictures yet").waitFor();
+    await panelOf(page).waitFor({ state: "detached" });
+    release();
+    const [file] = pictures(1);
+    await choose(page, [file]);
+    await areUploaded(page, [file]);
+    assert.deepEqual(await namesOf(page), [file.name]);
+    await assertStored(service, other, [file]);
+    await assertStored(service, user, []);
+  },
+
+  async "The menu and the list of uploads have no serious barriers"(world) {
+    const visit = await world.visit({ reducedMotion: "reduce" });
+    visit.expect(/401/);
+    const { page } = await openUploads(world, visit);
+    const [failing, ...held] = pictures(5);
+    // Without a session that could be renewed, this is not repeated.
+    await visit.context.route(FORMS, (route) => route.fulfill({ status: 401, json: { message: "Who are you?" } }), { times: 1 });
+    await choose(page, [failing, textFile("notes.jpg")]);
+    await summaryIs(page, "0 of 2 uploaded, 2 failed");
+    await hold(visit, FORMS);
+    await choose(page, held);
+    await rowOf(page, held[0]).getByRole("progressbar").waitFor();
+    await rowOf(page, held[3]).getByText("Waiting").waitFor();
+    await openMenu(page);
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme });
+      await assertAccessible(world, page);
+    }
+  },
+};

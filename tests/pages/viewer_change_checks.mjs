@@ -1,0 +1,89 @@
+// Checks of the viewer while the gallery below it changes.
+
+import { strict as assert } from "node:assert";
+
+import { until } from "./gallery_page.mjs";
+import { openSynthetic } from "./synthetic_tiles.mjs";
+import { openViewer, showsPicture } from "./viewer_checks.mjs";
+
+/** Opens a picture of a gallery of twenty that do not exist. */
+async function openPicture(world, visit, index) {
+  const opened = await openSynthetic(world, visit, 20);
+  await openViewer(opened.page, opened.ids[index]);
+  return opened;
+}
+
+/** Asserts that the keys of the viewer are about the picture that it shows. */
+async function assertKeysAreAbout(page, gallery, index) {
+  const { id, title } = gallery.tiles[index];
+  await showsPicture(page, id);
+  await page.keyboard.press("i");
+  await page.locator(".pswp__details").getByRole("heading", { name: title, exact: true }).waitFor();
+  gallery.deleted.length = 0;
+  await page.keyboard.press("Delete");
+  await page.getByText("Picture deleted.").last().waitFor();
+  assert.deepEqual(gallery.deleted, [id], "the picture that is shown is deleted");
+}
+
+export const checks = {
+  async "A picture that opens before the gallery is loaded stays the one that can be deleted"(world, visit) {
+    let open;
+    const path = (gallery) => {
+      gallery.gate = new Promise((resolve) => { open = resolve; });
+      return `app/images/${gallery.tiles[5].id}`;
+    };
+    const { page, gallery, ids } = await openSynthetic(world, visit, 20, { path });
+    await showsPicture(page, ids[5]);
+    open();
+    await page.locator(".tile").first().waitFor();
+    await assertKeysAreAbout(page, gallery, 5);
+  },
+
+  async "A picture that the gallery does not contain closes when it is deleted"(world, visit) {
+    const path = ({ tiles, unlisted }) => {
+      unlisted.push(tiles[0].id);
+      return `app/images/${tiles[0].id}`;
+    };
+    const { page, ids } = await openSynthetic(world, visit, 3, { path });
+    await showsPicture(page, ids[0]);
+    await page.getByText("2 pictures").waitFor();
+    await page.keyboard.press("Delete");
+    await page.getByText("Picture deleted.").waitFor();
+    await page.locator(".pswp").waitFor({ state: "detached", timeout: 5000 });
+    await page.getByRole("status").getByText("2 pictures").waitFor();
+  },
+
+  async "After Undo in the viewer, its keys are about the picture that it shows"(world, visit) {
+    const { page, ids, gallery } = await openPicture(world, visit, 5);
+    await page.keyboard.press("Delete");
+    await showsPicture(page, ids[6]);
+    await page.getByRole("button", { name: "Undo" }).click();
+    await page.getByText("Picture restored.").waitFor();
+    // Either is fine: the viewer stays, or shows the restored picture.
+    const shown = ids.indexOf(page.url().slice(-36));
+    await assertKeysAreAbout(page, gallery, shown);
+  },
+
+  async "Holding the Delete key deletes one picture only"(world, visit) {
+    const { page, ids, gallery } = await openPicture(world, visit, 5);
+    await page.keyboard.down("Delete");
+    await showsPicture(page, ids[6]);
+    for (let repetition = 0; repetition < 3; repetition++) await page.keyboard.down("Delete");
+    await page.keyboard.up("Delete");
+    await page.keyboard.press("ArrowRight");
+    await until(page, "the viewer pages", (id) => !location.pathname.includes(id), ids[6]);
+    assert.deepEqual(gallery.deleted, [ids[5]]);
+  },
+
+  async "The keyboard reaches Undo while the viewer is open"(world, visit) {
+    const { page, ids, gallery } = await openPicture(world, visit, 5);
+    await page.keyboard.press("Delete");
+    await showsPicture(page, ids[6]);
+    const isOnUndo = () => page.evaluate(() => document.activeElement.textContent === "Undo");
+    for (let tabs = 0; tabs < 12 && !(await isOnUndo()); tabs++) await page.keyboard.press("Tab");
+    assert.ok(await isOnUndo(), "Tab reaches Undo");
+    await page.keyboard.press("Enter");
+    await page.getByText("Picture restored.").waitFor();
+    assert.deepEqual(gallery.restored, [ids[5]]);
+  },
+};

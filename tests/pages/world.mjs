@@ -1,0 +1,136 @@
+// What the checks use: Chromium, and services that start when a check first needs them.
+
+import { once } from "node:events";
+import { accessSync, constants, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import net from "node:net";
+import path from "node:path";
+
+import { PageService } from "./page_service.mjs";
+import { PREFIX, PrefixProxy } from "./proxy.mjs";
+import { Visit } from "./visit.mjs";
+
+const FLAGS = [
+  "--no-first-run",
+  "--no-proxy-server",
+  "--disable-gpu",
+  "--disable-dev-shm-usage",
+  "--disable-background-networking",
+];
+const ADMINISTRATOR = { email: "root@example.org", password: "correct horse battery" };
+
+export class World {
+  #services = new Map();
+  #visits = [];
+  #takenPorts;
+
+  constructor({ program, nodeModules, folder, port, proxyPort }) {
+    Object.assign(this, { program, folder, port, proxyPort });
+    this.#takenPorts = new Set([port, proxyPort]);
+    this.playwright = createRequire(`${nodeModules}/`)("playwright-core");
+    /** The script of axe-core, which runs in a page. */
+    this.axe = readFileSync(`${nodeModules}/axe-core/axe.min.js`, "utf8");
+  }
+
+  async start() {
+    this.browser = await this.playwright.chromium.launch({
+      executablePath: programPath("chromium"),
+      args: FLAGS,
+      // It loads only pages of the tests, and root and containers have no sandbox.
+      chromiumSandbox: false,
+      env: { ...process.env, HOME: this.folder },
+      // check.mjs handles them.
+      handleSIGINT: false,
+      handleSIGTERM: false,
+      handleSIGHUP: false,
+    });
+  }
+
+  /** The service in mode `trusted`: requests name their user in a header. */
+  trusted() {
+    return this.#running("trusted", () => ({ port: this.port, publicUrl: `http://127.0.0.1:${this.port}` }));
+  }
+
+  /** The service in mode `required`: users have accounts. */
+  required() {
+    return this.#running("required", async (folder) => {
+      const port = await this.#freePort();
+      const passwordFile = `${folder}/password`;
+      writeFileSync(passwordFile, ADMINISTRATOR.password);
+      const settings = { AUTH_MODE: "required", ADMIN_EMAIL: ADMINISTRATOR.email, ADMIN_PASSWORD_FILE: passwordFile };
+      return { port, publicUrl: `http://127.0.0.1:${port}`, settings, administrator: ADMINISTRATOR };
+    });
+  }
+
+  /** The service in mode `trusted`, behind a proxy that serves it below a path prefix. */
+  prefixed() {
+    return this.#running("prefixed", async () => {
+      const port = await this.#freePort();
+      this.proxy = new PrefixProxy(this.proxyPort, port);
+      return { port, publicUrl: `http://127.0.0.1:${this.proxyPort}${PREFIX}` };
+    });
+  }
+
+  /** Opens a new browser context. Its pages are checked by `endVisits`. */
+  async visit(options = {}) {
+    const visit = new Visit(await this.browser.newContext(options));
+    this.#visits.push(visit);
+    await visit.start();
+    return visit;
+  }
+
+  /** Closes the browser contexts. Returns what their pages did that the checks did not expect. */
+  async endVisits() {
+    const visits = this.#visits;
+    this.#visits = [];
+    return (await Promise.all(visits.map((visit) => visit.end()))).flat();
+  }
+
+  async stop() {
+    this.proxy?.close();
+    await Promise.allSettled([this.browser?.close(), ...[...this.#services.values()].map((service) => service.stop())]);
+  }
+
+  /** Stops the services at once; playwright-core does so with Chromium. */
+  kill() {
+    for (const service of this.#services.values()) service.process?.kill("SIGKILL");
+  }
+
+  /** Returns a service, and starts it unless it is running. */
+  async #running(name, configure) {
+    if (!this.#services.has(name)) {
+      const folder = `${this.folder}/${name}`;
+      mkdirSync(folder, { recursive: true });
+      const s3Port = await this.#freePort();
+      this.#services.set(name, new PageService({ program: this.program, folder, s3Port, ...(await configure(folder)) }));
+    }
+    const service = this.#services.get(name);
+    if (!service.isRunning) await service.start();
+    return service;
+  }
+
+  async #freePort() {
+    const server = net.createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address();
+    await new Promise((resolve) => server.close(resolve));
+    if (this.#takenPorts.has(port)) return this.#freePort();
+    this.#takenPorts.add(port);
+    return port;
+  }
+}
+
+/** Returns the path of a program on the PATH, which playwright-core does not search. */
+function programPath(name) {
+  const isProgram = (file) => {
+    try {
+      accessSync(file, constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const found = process.env.PATH.split(path.delimiter).map((folder) => path.join(folder, name)).find(isProgram);
+  if (!found) throw new Error(`${name} is not on the PATH`);
+  return found;
+}
