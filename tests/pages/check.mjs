@@ -16,6 +16,7 @@ import { checks as galleryChecks } from "./gallery_checks.mjs";
 import { checks as linkChecks } from "./link_checks.mjs";
 import { takeScreenshots } from "./screenshots.mjs";
 import { checks as scrollingChecks } from "./scrolling_checks.mjs";
+import { checks as selectionChecks } from "./selection_checks.mjs";
 import { checks as sessionChecks } from "./session_checks.mjs";
 import { checks as uploadCancelChecks } from "./upload_cancel_checks.mjs";
 import { checks as uploadChecks } from "./upload_checks.mjs";
@@ -31,6 +32,7 @@ const CHECKS = {
   ...scrollingChecks,
   ...viewerChecks,
   ...viewerChangeChecks,
+  ...selectionChecks,
   ...sessionChecks,
   ...uploadChecks,
   ...uploadSourceChecks,

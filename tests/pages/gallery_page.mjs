@@ -54,7 +54,7 @@ export function createUser(service) {
 export async function uploadSmall(service, user, titles, fields = {}) {
   const images = [];
   for (const title of titles) {
-    images.push(await upload(service, user, landscape(160, 120, images.length), "small.png", { title, ...fields }));
+    images.push(await upload(service, user, landscape(200, 150, images.length), "small.png", { title, ...fields }));
   }
   return images;
 }
