@@ -139,6 +139,39 @@ fn resolve(file: &str, path: &str) -> String {
     parts.join("/")
 }
 
+/// Returns what a module imports from files that do not exist, or that do not export it.
+#[cfg(test)]
+pub fn missing_imports(sources: &Sources, path: &str) -> Vec<String> {
+    let mut missing = Vec::new();
+    for statement in statements(&strip(sources.get(path).copied().unwrap_or_default())) {
+        let Some((names, from)) = import_of(statement, "import ").or_else(|| import_of(statement, "export ")) else { continue };
+        let target = resolve(path, from);
+        let Some(text) = sources.get(target.as_str()) else {
+            missing.push(target);
+            continue;
+        };
+        let names = names.strip_prefix('{').map(|names| names.trim_end_matches('}')).unwrap_or_default();
+        let names =
+            names.split(',').map(|name| name.split(" as ").next().unwrap_or_default().trim()).filter(|name| !name.is_empty());
+        let is_exported = |name: &str| match target.starts_with(VENDOR) {
+            true => text.contains(name),
+            false => exports_of(text).iter().any(|export| export == name),
+        };
+        missing.extend(names.filter(|name| !is_exported(name)).map(|name| format!("{name} of {target}")));
+    }
+    missing
+}
+
+#[cfg(test)]
+fn exports_of(text: &str) -> Vec<String> {
+    let text = strip(text);
+    let names = |statement: &str| match import_of(statement, "export ") {
+        Some((names, _)) => names.trim_matches(['{', '}']).split(',').map(|name| name.trim().to_owned()).collect(),
+        None => statement.strip_prefix("export ").and_then(declared_name).map(str::to_owned).into_iter().collect::<Vec<_>>(),
+    };
+    statements(&text).into_iter().flat_map(names).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,7 @@ mod pages;
 mod sessions;
 mod tiles;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
@@ -26,6 +26,7 @@ use crate::service::Service;
 
 /// Returns the router of the whole service: the API, its documentation, and the pages.
 pub fn router(service: Arc<Service>, config: HttpConfig) -> Router {
+    LazyLock::force(&assets::ASSETS);
     let state = AppState::new(service, config);
     let (routes, document) = api::api(&state);
     let routes = routes.merge(docs::routes(document)).merge(home::routes(state.config.serves_pages));

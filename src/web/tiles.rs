@@ -17,6 +17,7 @@ use crate::http::request::parameters::{NoQuery, PathParam};
 use crate::model::id::ImageId;
 use crate::model::image::Visibility;
 use crate::model::text::Title;
+use crate::service::images::resize_urls::ResizeUrl;
 use crate::service::images::tiles::{Tile, TilePage};
 
 /// A page of the gallery.
@@ -39,12 +40,15 @@ struct TileView<'a> {
     file_name: &'a str,
     user_id: &'a str,
     private: bool,
+    /// Whether the original is animated and its public link works.
     animated: bool,
     created_at: Text<Time>,
     /// A ThumbHash in base64.
     placeholder: Text<Base64<'a>>,
-    /// The available sizes, narrowest first.
+    /// The stored sizes, narrowest first.
     sizes: Vec<SizeView<'a>>,
+    /// The sizes that are created when they are first requested.
+    large: Vec<SizeView<'a>>,
 }
 
 /// A resized image.
@@ -116,7 +120,6 @@ impl<'a> TilePageView<'a> {
 impl<'a> TileView<'a> {
     fn new(tile: &'a Tile) -> Self {
         let image = &tile.image;
-        let sizes = tile.urls.iter().map(|url| SizeView { width: url.width, height: url.height, query: &url.query });
         Self {
             id: Text(image.id),
             width: image.width,
@@ -125,10 +128,15 @@ impl<'a> TileView<'a> {
             file_name: image.file_name.as_str(),
             user_id: image.user_id.as_str(),
             private: image.visibility == Visibility::Private,
-            animated: image.metadata.animated,
+            animated: image.metadata.animated && image.plan_includes_original(),
             created_at: Text(Time(image.id.created_at())),
             placeholder: Text(Base64(&image.placeholder)),
-            sizes: sizes.collect(),
+            sizes: sizes(&tile.thumbnails),
+            large: sizes(&tile.large),
         }
     }
+}
+
+fn sizes(urls: &[ResizeUrl]) -> Vec<SizeView<'_>> {
+    urls.iter().map(|url| SizeView { width: url.width, height: url.height, query: &url.query }).collect()
 }

@@ -15,6 +15,7 @@ import { checks as filterChecks } from "./filter_checks.mjs";
 import { checks as galleryChecks } from "./gallery_checks.mjs";
 import { checks as linkChecks } from "./link_checks.mjs";
 import { takeScreenshots } from "./screenshots.mjs";
+import { checks as robustnessChecks } from "./robustness_checks.mjs";
 import { checks as scrollingChecks } from "./scrolling_checks.mjs";
 import { checks as selectionChecks } from "./selection_checks.mjs";
 import { checks as sessionChecks } from "./session_checks.mjs";
@@ -32,6 +33,7 @@ const CHECKS = {
   ...scrollingChecks,
   ...viewerChecks,
   ...viewerChangeChecks,
+  ...robustnessChecks,
   ...selectionChecks,
   ...sessionChecks,
   ...uploadChecks,

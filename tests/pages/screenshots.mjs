@@ -2,25 +2,81 @@
 
 import { mkdirSync } from "node:fs";
 
-/** The pages of the service, by path. */
-export const PAGES = ["docs/", "redoc"];
+import { openGallery, tileOf } from "./gallery_page.mjs";
+import { uploadMany } from "./pictures.mjs";
+import { choose, picture, textFile } from "./upload_page.mjs";
+
 const SIZES = [
   { width: 360, height: 800 },
   { width: 1280, height: 800 },
   { width: 3840, height: 2160 },
 ];
+const USER = { id: "ann", headers: { "X-User-Id": "ann" } };
+const PICTURES = 30;
+
+/** What is shown, by the name of the file: each opens a page in a visit. */
+const PAGES = {
+  gallery: ({ visit, service }) => openGallery(visit, service, USER),
+  everyone: ({ visit, service }) => openGallery(visit, service, null),
+  empty: ({ visit, service }) => openGallery(visit, service, { id: "newcomer" }),
+  "no-results": ({ visit, service }) => openGallery(visit, service, USER, "app/?tags=none"),
+  "user-name": ({ visit, service }) => visit.open(service, "app/"),
+  "sign-in": async ({ visit, world }) => {
+    const page = await visit.open(await world.required(), "app/");
+    await page.getByRole("button", { name: "Sign in" }).click();
+    return page;
+  },
+  filters: async (context) => {
+    const page = await PAGES.gallery(context);
+    await page.locator("summary[aria-label='Filters']").click();
+    return page;
+  },
+  selection: async (context) => {
+    const page = await PAGES.gallery(context);
+    for (const image of context.images.slice(1, 4)) {
+      await tileOf(page, image).focus();
+      await page.keyboard.press("Space");
+    }
+    return page;
+  },
+  upload: async (context) => {
+    const page = await PAGES.gallery(context);
+    await choose(page, [textFile("notes.jpg"), picture("hills.png", 77)]);
+    await page.getByText("1 of 2 uploaded, 1 failed").waitFor();
+    return page;
+  },
+  viewer: ({ visit, service, images }) => openGallery(visit, service, USER, `app/images/${images[3].image_id}`),
+  details: async (context) => {
+    const page = await PAGES.viewer(context);
+    await page.getByRole("button", { name: "Details" }).click();
+    await page.getByText("File name").waitFor();
+    return page;
+  },
+  edit: async (context) => {
+    const page = await PAGES.details(context);
+    await page.getByRole("button", { name: "Edit" }).click();
+    return page;
+  },
+  trash: ({ visit, service }) => openGallery(visit, service, USER, "app/trash"),
+  swagger: ({ visit, service }) => visit.open(service, "docs/"),
+  redoc: ({ visit, service }) => visit.open(service, "redoc"),
+};
 
 /** Writes `PAGE-WIDTH-SCHEME.png` for each page, width and colour scheme. */
 export async function takeScreenshots(world, folder) {
   mkdirSync(folder, { recursive: true });
   const service = await world.trusted();
-  for (const path of PAGES) {
+  const images = (await uploadMany(service, USER, PICTURES, { tags: ["hills", "sky"] })).reverse();
+  for (const { image_id: id } of images.splice(-3)) {
+    await fetch(`${service.url}/images/${id}`, { method: "DELETE", headers: USER.headers });
+  }
+  for (const [name, open] of Object.entries(PAGES)) {
     for (const viewport of SIZES) {
       for (const colorScheme of ["light", "dark"]) {
         const visit = await world.visit({ viewport, colorScheme });
-        const page = await visit.open(service, path);
+        const page = await open({ visit, world, service, images });
         await page.waitForLoadState("networkidle");
-        const file = `${folder}/${path.replaceAll(/\W+/g, " ").trim().replaceAll(" ", "-")}-${viewport.width}-${colorScheme}.png`;
+        const file = `${folder}/${name}-${viewport.width}-${colorScheme}.png`;
         await page.screenshot({ path: file });
         console.log(file);
         await world.endVisits();

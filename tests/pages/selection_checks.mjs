@@ -150,7 +150,7 @@ export const checks = {
     await act(page, "Delete");
     await page.getByText("2 pictures deleted.").waitFor();
     await openTrash(page);
-    await page.getByText(/can be restored until they are removed for good/).waitFor();
+    await page.getByText(/can be restored until they are deleted permanently/).waitFor();
     await until(page, "the pictures are shown", () => document.querySelectorAll(".tile img.loaded").length === 2);
     await page.locator(".tile a").first().click();
     assert.ok(page.url().endsWith("/app/trash"), "pictures in the trash do not open");

@@ -83,7 +83,8 @@ export function syntheticName(index) {
 function tile(index, user, hasFiles) {
   const [width, height] = SIZES[index % SIZES.length];
   return {
-    id: `00000000-0000-7000-8000-${String(index).padStart(12, "0")}`,
+    // The newest is first, and has the highest id.
+    id: `00000000-0000-7000-8000-${String(10 ** 11 - index).padStart(12, "0")}`,
     width,
     height,
     title: syntheticName(index),
@@ -94,11 +95,12 @@ function tile(index, user, hasFiles) {
     created_at: "2026-11-30T12:00:00Z",
     placeholder: PLACEHOLDER,
     sizes: hasFiles ? [{ width, height, query: "width=1200" }] : [],
+    large: [],
   };
 }
 
 /** The picture as the API describes it. */
-function details({ sizes, placeholder, private: isPrivate, ...tile }) {
+function details({ sizes, large, placeholder, private: isPrivate, ...tile }) {
   const visibility = isPrivate ? "private" : "public";
   return { ...tile, image_id: tile.id, visibility, tags: [], colors: ["#808080"], file_size: 1000, metadata: {} };
 }

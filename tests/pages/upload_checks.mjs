@@ -37,7 +37,7 @@ export const checks = {
     await summaryIs(page, "28 of 30 uploaded, 2 failed");
     await areUploaded(page, accepted);
     await rowOf(page, notes).getByText("This is not a picture that the service accepts. It accepts JPEG, PNG, GIF, WebP.").waitFor();
-    await rowOf(page, huge).getByText("At most 10.5 MB are allowed.").waitFor();
+    await rowOf(page, huge).getByText("The limit is 10.5 MB.").waitFor();
     assert.equal(await panelOf(page).getByRole("button", { name: "Retry" }).count(), 0, "rejected files cannot be retried");
     assert.equal(log.forms.length, accepted.length, "the rejected files are not sent, and no other twice");
     assert.equal(log.of("POST", /tus$/).length, 0, "no large file is sent");

@@ -115,10 +115,12 @@ fn warn_of_unknown_proxy(app: &AppState, peer: IpAddr, address: IpAddr, headers:
 
 fn rate_class(method: &Method, path: &str) -> RateClass {
     match *method {
-        _ if path.starts_with("/token") || path.starts_with("/app/session/") => RateClass::Login,
+        _ if path.starts_with("/token") || path == "/app/session/start" => RateClass::Login,
         Method::GET | Method::HEAD | Method::OPTIONS => RateClass::Read,
         // This request only signs URLs and stores nothing.
         Method::POST if path == "/images/{image_id}/urls" => RateClass::Read,
+        // Every page does this once, and pages are read.
+        Method::POST if path.starts_with("/app/session/") => RateClass::Read,
         _ => RateClass::Upload,
     }
 }

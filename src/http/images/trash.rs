@@ -29,7 +29,7 @@ pub struct TrashedImageView<'a> {
     pub purged_after: Text<Time>,
 }
 
-/// A page of the trash, last deleted first.
+/// A page of the trash, most recently deleted first.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TrashPage)]
 pub struct TrashPageView<'a> {
@@ -45,7 +45,7 @@ pub struct TrashPageView<'a> {
 
 /// List your deleted images
 ///
-/// Last deleted first. They can be restored until they are purged. Images that an administrator has deleted are not listed.
+/// Most recently deleted first. They can be restored until they are purged. Images that an administrator has deleted are not listed.
 #[utoipa::path(get, path = "/trash", tag = "images", params(PageQuery),
     responses((status = 200, description = "A page of deleted images.", body = TrashPageView)))]
 pub async fn list_trash(State(app): State<AppState>, request: PageRequest, User(caller): User) -> Result<Response, ApiError> {

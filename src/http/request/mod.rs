@@ -10,5 +10,6 @@ pub mod json;
 pub mod json_fields;
 pub mod link_header;
 pub mod multipart;
+pub mod negotiation;
 pub mod paging;
 pub mod parameters;

@@ -205,7 +205,8 @@ impl Service {
         Ok(TokenPair { access, refresh: secret.with_id(REFRESH_PREFIX, refresh_id) })
     }
 
-    /// Logs out: ends the session of a refresh token. Does nothing if there is no such session.
+    /// Logs out: ends the session of a refresh token, or of the one before it, which a renewal at the same time may have replaced.
+    /// Does nothing if there is no such session.
     ///
     /// # Errors
     /// The database is unavailable.
@@ -213,7 +214,8 @@ impl Service {
         let Some((refresh_id, hash)) = secrets::parse(REFRESH_PREFIX, refresh) else { return Ok(()) };
         let mut tx = self.db.begin().await?;
         let Some(session) = store::identity::sessions::lock(&mut tx, refresh_id).await? else { return Ok(()) };
-        if !secrets::hashes_match(&hash, &session.refresh_hash) {
+        let is_previous = session.rotation.as_ref().is_some_and(|rotation| secrets::hashes_match(&hash, &rotation.previous_hash));
+        if !is_previous && !secrets::hashes_match(&hash, &session.refresh_hash) {
             return Ok(());
         }
         store::identity::sessions::delete(&mut tx, session.id).await?;

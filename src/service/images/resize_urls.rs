@@ -3,7 +3,7 @@
 //! Without a signature the operator's mode applies ([`ResizeMode`]). With a signature exactly the signed variant is served, in
 //! every mode. A signature covers all parameters of the variant, its expiry, and whether it grants access to a private image.
 //! Only the owner can sign the latter, and only while the image is private. So a URL that was signed while an image was public
-//! does not open it once it is private.
+//! does not open it once it is private. URLs for the thumbnails of an image in the trash work only there.
 //!
 //! All other checks apply to every request, signed or not: whether the image exists, and what its owner's plan includes.
 

@@ -86,8 +86,8 @@ impl Service {
         self.serve_variant(key, &image, &rendering, sending).await
     }
 
-    /// Serves a resized version of a live image, rendered on the first request. Without a signature the operator's restrictions
-    /// apply.
+    /// Serves a resized version of a live image, rendered on the first request, or a thumbnail of a deleted one, if a signature
+    /// grants it. Without a signature the operator's restrictions apply.
     ///
     /// # Errors
     /// There is no such image, its owner's plan or the operator excludes this size, or the resized image is not available right

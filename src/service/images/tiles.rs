@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 
 use super::live::is_live;
 use super::resize_urls::{ResizeUrl, SizeToSign, round_up};
@@ -12,7 +12,7 @@ use crate::model::caller::Caller;
 use crate::model::collection::CollectionName;
 use crate::model::filter::ImageFilter;
 use crate::model::id::ImageId;
-use crate::model::image::{Image, Thumbnail, ThumbnailSize};
+use crate::model::image::{Image, Thumbnail};
 use crate::service::Service;
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
@@ -22,8 +22,10 @@ use crate::service::paging::Page;
 #[derive(Debug, Clone)]
 pub struct Tile {
     pub image: Arc<Image>,
-    /// Each width once, narrowest first. Empty if the owner's plan includes no thumbnails.
-    pub urls: Vec<ResizeUrl>,
+    /// The thumbnails that were created at upload, narrowest first. Empty if the owner's plan includes none.
+    pub thumbnails: Vec<ResizeUrl>,
+    /// Larger versions, narrowest first. They are created when they are first requested, so a gallery must not show them.
+    pub large: Vec<ResizeUrl>,
 }
 
 /// A page of a gallery, newest first.
@@ -63,7 +65,7 @@ impl Service {
         Ok(TilePage { tiles, total, next })
     }
 
-    /// Lists a page of the caller's deleted images, as [`Service::list_trash`]. The URLs work until the image is restored or purged.
+    /// Lists a page of the caller's deleted images, as [`Service::list_trash`]. The URLs end with the image's time in the trash.
     ///
     /// # Errors
     /// As for [`Service::list_trash`].
@@ -93,32 +95,37 @@ impl Service {
     async fn sign_tiles(&self, images: Vec<Arc<Image>>) -> Result<Vec<Tile>, Error> {
         let url_key = self.url_key().await?;
         let expires_at = round_up(self.clock.now() + WINDOW, WINDOW.num_seconds().unsigned_abs());
-        let tile = |image: Arc<Image>| Ok(Tile { urls: urls(&image, &url_key, expires_at)?, image });
+        let sign = |image: &Image, sizes: Vec<SizeToSign>| -> Result<Vec<ResizeUrl>, Error> {
+            let urls = sizes.into_iter().map(|size| size.signed(&url_key, image, expires_at));
+            let mut urls: Vec<ResizeUrl> = urls.collect::<Result<_, _>>()?;
+            urls.sort_by_key(|url| url.width);
+            urls.dedup_by_key(|url| url.width);
+            Ok(urls)
+        };
+        let tile = |image: Arc<Image>| {
+            Ok(Tile { thumbnails: sign(&image, thumbnails(&image))?, large: sign(&image, large(&image))?, image })
+        };
         images.into_iter().map(tile).collect()
     }
 }
 
-fn urls(image: &Image, url_key: &[u8], expires_at: DateTime<Utc>) -> Result<Vec<ResizeUrl>, Error> {
-    let urls = sizes(image).into_iter().map(|size| size.signed(url_key, image, expires_at));
-    let mut urls: Vec<ResizeUrl> = urls.collect::<Result<_, _>>()?;
-    urls.sort_by_key(|url| url.width);
-    urls.dedup_by_key(|url| url.width);
-    Ok(urls)
+/// Returns the thumbnails that the plan includes, in their stored format, so that they are not created again.
+fn thumbnails(image: &Image) -> Vec<SizeToSign> {
+    let included = image.thumbnails.iter().filter(|thumbnail| image.plan_includes_thumbnail(thumbnail.size));
+    included.map(size_of_thumbnail).collect()
 }
 
-/// Returns the thumbnails that the plan includes, in their stored format, so that they are not created again, and the large
-/// versions of live images that are larger than their thumbnails.
-fn sizes(image: &Image) -> Vec<SizeToSign> {
-    let thumbnails = image.thumbnails.iter().filter(|thumbnail| image.plan_includes_thumbnail(thumbnail.size));
-    let mut sizes: Vec<SizeToSign> = thumbnails.map(size_of_thumbnail).collect();
-    let longer = image.width.max(image.height);
-    let has_large = is_live(image) && image.features.as_ref().is_none_or(|features| features.custom_sizes);
-    let mut smaller = ThumbnailSize::Medium.of((image.width, image.height));
-    for side in LARGE_SIDES.into_iter().filter(|_| has_large) {
-        if longer > smaller.0.max(smaller.1) {
+/// Returns the large versions of a live image that is larger than its thumbnails, if the plan includes them.
+fn large(image: &Image) -> Vec<SizeToSign> {
+    let is_included = is_live(image) && image.features.as_ref().is_none_or(|features| features.custom_sizes);
+    let size = (image.width, image.height);
+    let mut smaller = image.thumbnails.iter().map(|thumbnail| thumbnail.width.max(thumbnail.height)).max().unwrap_or_default();
+    let mut sizes = Vec::new();
+    for side in LARGE_SIDES.into_iter().filter(|_| is_included) {
+        if size.0.max(size.1) > smaller && side > smaller {
             sizes.push(SizeToSign { width: Some(side), height: Some(side), ..SizeToSign::default() });
         }
-        smaller = (side, side);
+        smaller = smaller.max(side);
     }
     sizes
 }

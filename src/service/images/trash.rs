@@ -42,7 +42,7 @@ pub struct TrashedImage {
 }
 
 impl Service {
-    /// Lists a page of the images that the caller has deleted, the last deleted first, and counts all of them.
+    /// Lists a page of the images that the caller has deleted, the most recently deleted first, and counts all of them.
     ///
     /// # Errors
     /// The caller is not authenticated or may not read, or the page token is not of this list.

@@ -9,7 +9,7 @@ use crate::model::image::Image;
 use crate::store::database::db::{Run, Sql};
 use crate::store::database::error::Error;
 
-/// Returns up to `limit` images, the last deleted first, after the one with this time of deletion and this id. Images that an
+/// Returns up to `limit` images, the most recently deleted first, after the one with this time of deletion and this id. Images that an
 /// administrator has deleted are not among them.
 pub async fn page(
     run: impl Run,

@@ -25,13 +25,16 @@ export function dateTime(text) {
   return moment.format(new Date(text));
 }
 
-/** Returns the day of a moment in the time zone of the browser. */
+/** Returns the day of a moment in the time zone of the browser; the text itself if it is no time. */
 export function date(text) {
-  return day.format(new Date(text));
+  const time = new Date(text);
+  return Number.isNaN(time.valueOf()) ? String(text ?? "") : day.format(time);
 }
 
-/** Returns the date of a `YYYY-MM-DD`, or of a time whose zone is unknown, as it was there. */
+/** Returns the date at the start of a text, as it was at its place; the text itself if it does not start with a date. */
 export function localDate(text) {
-  const [year, month, dayOfMonth] = text.slice(0, 10).split("-").map(Number);
-  return day.format(new Date(year, month - 1, dayOfMonth));
+  const [, year, month, dayOfMonth] = /^(\d{4})-(\d\d)-(\d\d)/.exec(text)?.map(Number) ?? [];
+  const time = new Date(year, month - 1, dayOfMonth);
+  const isDate = time.getFullYear() === year && time.getMonth() === month - 1 && time.getDate() === dayOfMonth;
+  return isDate ? day.format(time) : text;
 }

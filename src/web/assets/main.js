@@ -8,4 +8,5 @@ import { start } from "./session.js";
 const favicon = document.querySelector("link[rel=icon]");
 favicon.setAttribute("href", favicon.href);
 
-start().then(() => render(html`<${Shell} />`, document.getElementById("app")));
+render(html`<${Shell} />`, document.getElementById("app"));
+start();

@@ -4,7 +4,9 @@
 // then the access token is kept in memory, and the refresh token in a cookie that scripts cannot read.
 
 import { signal } from "./vendor/signals-core/signals-core.module.js";
-import { base, credentials, request } from "./server.js";
+import { base, credentials, request, RequestError } from "./server.js";
+import { remember, remembered } from "./storage.js";
+import { texts } from "./texts.js";
 
 /** `gateway`, `name` or `account`. */
 export const identity = document.body.dataset.identity;
@@ -31,27 +33,34 @@ credentials.renew = () => (access ? renew() : false);
 /** Whether the page knows who uses it. */
 export const isStarted = signal(false);
 
+/** Why the page could not find out who uses it; null while it can. */
+export const startFailure = signal(null);
+
 /** Finds out who uses the page. */
 export async function start() {
-  await findUser();
-  isStarted.value = true;
+  startFailure.value = null;
+  try {
+    await findUser();
+    isStarted.value = true;
+  } catch (error) {
+    startFailure.value = error.message;
+  }
 }
 
 async function findUser() {
   if (identity === "gateway") {
     user.value = { id: document.body.dataset.user };
   } else if (identity === "name") {
-    const name = localStorage.getItem(NAME_KEY);
+    const name = remembered(NAME_KEY);
     user.value = name ? { id: name } : null;
   } else {
-    await renew();
+    await renewSession();
   }
 }
 
 /** Uses a user name from now on; null forgets it. */
 export function setUserName(name) {
-  if (name) localStorage.setItem(NAME_KEY, name);
-  else localStorage.removeItem(NAME_KEY);
+  remember(NAME_KEY, name || null);
   user.value = name ? { id: name } : null;
 }
 
@@ -62,12 +71,23 @@ export async function signIn(email, password) {
 
 /** Logs out of the account. Until the service has ended the session, the user is still logged in. */
 export async function signOut() {
-  await request("POST", "app/session/end");
+  // A renewal at the same time would bring the session back.
+  await renewing?.catch(() => null);
+  await sendToSession("end");
   take(null);
 }
 
-/** Exchanges the refresh token in the cookie. Returns whether there is a session. Requests at the same time share the exchange. */
+/** Returns whether requests can be repeated for the same user with a new access token. */
 function renew() {
+  const id = user.peek()?.id;
+  return renewSession().then(
+    () => Boolean(access) && user.peek()?.id === id,
+    () => false,
+  );
+}
+
+/** Exchanges the refresh token in the cookie for an access token, if there is a session. Calls at the same time share the exchange. */
+function renewSession() {
   renewing ??= exchange().finally(() => {
     renewing = null;
   });
@@ -75,13 +95,19 @@ function renew() {
 }
 
 async function exchange() {
-  const response = await fetch(new URL("app/session/refresh", base), { method: "POST" }).catch(() => null);
-  // The token may still be valid when the service can be reached again.
-  if (!response?.ok) return false;
-  const session = response.status === 204 ? null : await response.json();
+  const session = await sendToSession("refresh");
   if (!session && access) expired.value = true;
   take(session);
-  return session !== null;
+}
+
+/** Sends a request that has only the cookie. Returns the session of the response, or null. */
+async function sendToSession(action) {
+  const response = await fetch(new URL(`app/session/${action}`, base), { method: "POST" }).catch(() => null);
+  if (!response) throw new RequestError(texts.errors.offline, { type: "Offline" });
+  if (response.status === 204) return null;
+  const session = response.ok && (await response.json().catch(() => null));
+  if (!session?.access) throw new RequestError(response.status === 429 ? texts.errors.busy : texts.errors.server);
+  return session;
 }
 
 function take(session) {

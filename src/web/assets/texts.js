@@ -10,7 +10,6 @@ export const texts = {
   nav: {
     mine: "Yours",
     everyone: "Everyone’s",
-    filter: "Filter",
     api: "API",
     signIn: "Sign in",
     signOut: "Sign out",
@@ -23,7 +22,6 @@ export const texts = {
     label: "Pictures",
     loading: "Loading pictures",
     total: (number) => count(number, "picture"),
-    open: (name) => `Open ${name}`,
     private: "private",
     loadFailed: "The pictures could not be loaded.",
     moreFailed: "More pictures could not be loaded.",
@@ -40,7 +38,7 @@ export const texts = {
   trash: {
     title: "Trash",
     empty: "The trash is empty.",
-    explanation: (day) => `Deleted pictures can be restored until they are removed for good, the oldest here after ${day}.`,
+    explanation: (day) => `Deleted pictures can be restored until they are deleted permanently, the oldest here after ${day}.`,
   },
 
   bulk: {
@@ -106,9 +104,10 @@ export const texts = {
     cancel: (name) => `Cancel ${name}`,
     dismiss: (name) => `Remove ${name} from the list`,
     maybeStored: (name) => `${name} was cancelled after it had been sent. It may be stored.`,
+    stopped: (number) => `${count(number, "upload")} stopped, because the user has changed.`,
     close: "Close the list of uploads",
-    tooLarge: (size, max) => `This file has ${size}. At most ${max} are allowed.`,
-    tooSmall: (min) => `This file is too small to be a picture. It must have at least ${min}.`,
+    tooLarge: (size, max) => `This file is ${size}. The limit is ${max}.`,
+    tooSmall: (min) => `This file is too small to be a picture. It must be at least ${min}.`,
     wrongType: (types) => `This is not a picture that the service accepts. It accepts ${types}.`,
     unreadable: "This file cannot be read. Folders cannot be uploaded.",
   },
@@ -188,7 +187,8 @@ export const texts = {
     server: "The service has a problem. Try again in a moment.",
     busy: "The service is busy. Try again in a moment.",
     wrongPassword: "The e-mail address or the password is wrong.",
-    copy: "The browser did not allow to copy. Select the text and copy it.",
+    copy: "The browser did not allow copying. Select the text and copy it.",
+    outdated: "The service has been updated. Reload the page.",
     unknown: "Something went wrong. Try again.",
   },
 };

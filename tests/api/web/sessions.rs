@@ -5,11 +5,19 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Login, PASSWORD, TestApp, assert_error};
 
-const NAME: &str = "refresh_token=";
+/// Returns the start of the cookie: its name contains the port.
+fn name(app: &TestApp) -> String {
+    let url = app.url("");
+    format!("refresh_token_{}=", url.rsplit(':').next().unwrap())
+}
 
 fn post(app: &TestApp, action: &str, cookie: &str) -> RequestBuilder {
     let request = app.request(Method::POST, &format!("/app/session/{action}"));
-    if cookie.is_empty() { request } else { request.header("cookie", format!("theme=dark; {NAME}{cookie}")) }
+    if cookie.is_empty() {
+        request
+    } else {
+        request.header("cookie", format!("theme=dark; refresh_token=other; {}{cookie}", name(app)))
+    }
 }
 
 async fn start(app: &TestApp, login: &Login) -> Answer {
@@ -20,7 +28,9 @@ async fn start(app: &TestApp, login: &Login) -> Answer {
 fn cookie(answer: &Answer) -> (String, String) {
     let header = answer.header("set-cookie");
     let (value, attributes) = header.split_once("; ").unwrap_or_else(|| panic!("no cookie: {header:?}"));
-    (value.strip_prefix(NAME).unwrap().to_owned(), attributes.to_owned())
+    let (name, value) = value.split_once('=').unwrap();
+    assert!(name.starts_with("refresh_token"), "{header}");
+    (value.to_owned(), attributes.to_owned())
 }
 
 async fn is_valid(app: &TestApp, session: &Value) -> bool {
@@ -107,6 +117,44 @@ async fn a_refresh_token_that_is_used_twice_ends_the_session() {
 }
 
 #[tokio::test]
+async fn logging_out_ends_the_session_even_if_another_tab_renews_it() {
+    let app = TestApp::with(&["--auth-mode=required"]).await;
+    let admin = app.admin().await;
+    let (first, _) = cookie(&start(&app, &admin).await);
+    let (second, _) = cookie(&app.send(post(&app, "refresh", &first)).await);
+    assert_eq!(app.send(post(&app, "end", &first)).await.status, 204);
+    assert_eq!(app.send(post(&app, "refresh", &second)).await.status, 204);
+}
+
+#[tokio::test]
+async fn only_logins_count_towards_the_limit_of_logins() {
+    let app = TestApp::with(&["--auth-mode=required", "--rate-limit-logins-per-address=2"]).await;
+    let admin = app.admin().await;
+    let (mut token, _) = cookie(&start(&app, &admin).await);
+    for _ in 0..5 {
+        let answer = app.send(post(&app, "refresh", &token)).await;
+        assert_eq!(answer.status, 200);
+        token = cookie(&answer).0;
+        assert_eq!(app.send(post(&app, "refresh", "")).await.status, 204);
+    }
+    assert_error(&start(&app, &admin).await, 429, "TooManyRequests");
+}
+
+#[tokio::test]
+async fn services_on_other_ports_of_the_host_keep_their_cookies() {
+    let app = TestApp::with(&["--auth-mode=required"]).await;
+    let admin = app.admin().await;
+    let answer = start(&app, &admin).await;
+    assert!(answer.header("set-cookie").starts_with(&name(&app)), "{}", answer.header("set-cookie"));
+    let (token, _) = cookie(&answer);
+    // Without a port, as behind a proxy.
+    let request = app.request(Method::POST, "/app/session/refresh").header("host", "images.example.org");
+    let answer = app.send(request.header("cookie", format!("refresh_token_8000=x; refresh_token={token}"))).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("set-cookie").starts_with("refresh_token="), "{}", answer.header("set-cookie"));
+}
+
+#[tokio::test]
 async fn the_cookie_is_secure_except_at_an_http_address_of_another_machine() {
     for (url, is_secure) in [
         ("https://images.example.org/pictures", true),
@@ -119,5 +167,13 @@ async fn the_cookie_is_secure_except_at_an_http_address_of_another_machine() {
         let admin = app.admin().await;
         let (_, attributes) = cookie(&start(&app, &admin).await);
         assert_eq!(attributes.contains("Secure"), is_secure, "{url}");
+        // The address that the browser uses is more reliable.
+        let login = json!({"email": admin.email, "password": PASSWORD});
+        for (origin, is_secure) in
+            [("https://images.example.org", true), ("http://192.0.2.7:8000", false), ("http://[::1]", true)]
+        {
+            let answer = app.send(post(&app, "start", "").header("origin", origin).json(&login)).await;
+            assert_eq!(cookie(&answer).1.contains("Secure"), is_secure, "{origin}");
+        }
     }
 }

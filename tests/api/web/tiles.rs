@@ -25,7 +25,7 @@ fn urls(tile: &Value) -> Vec<(String, u64, u64)> {
         let path = format!("/images/{}/thumbnail?{}", tile["id"].as_str().unwrap(), size["query"].as_str().unwrap());
         (path, size["width"].as_u64().unwrap(), size["height"].as_u64().unwrap())
     };
-    tile["sizes"].as_array().unwrap().iter().map(url).collect()
+    [&tile["sizes"], &tile["large"]].into_iter().flat_map(|sizes| sizes.as_array().unwrap()).map(url).collect()
 }
 
 async fn upload(app: &TestApp, user: &str, title: &str, visibility: &str) -> Answer {
@@ -72,6 +72,10 @@ async fn the_signed_urls_of_a_tile_work_without_credentials_and_use_the_stored_t
             assert_eq!((u64::from(size.0), u64::from(size.1)), (width, height), "{path}");
         }
     }
+    // A gallery shows only what is stored.
+    let shown = &tiles(&app, "ann", "").await[1];
+    assert_eq!(shown["sizes"].as_array().unwrap().len(), 4);
+    assert_eq!(shown["large"][0]["width"], 900);
     // Only the first image is larger than its largest thumbnail, so it got one further version.
     assert_eq!(app.metric("variants_total{result=\"made\"}").await, 1.0);
 }

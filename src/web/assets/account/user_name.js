@@ -3,19 +3,20 @@
 import { html } from "../ui/html.js";
 import { Dialog } from "../ui/dialog.js";
 import { setUserName, user } from "../session.js";
+import { remember, remembered } from "../storage.js";
 import { texts } from "../texts.js";
 
 /** Where the page remembers that it has asked. */
 const ASKED_KEY = "user-name-asked";
 
 export function hasAsked() {
-  return localStorage.getItem(ASKED_KEY) !== null;
+  return remembered(ASKED_KEY) !== null;
 }
 
 export function UserName({ onClose }) {
   const words = texts.userName;
   const close = () => {
-    localStorage.setItem(ASKED_KEY, "yes");
+    remember(ASKED_KEY, "yes");
     onClose();
   };
   const submit = (event) => {

@@ -1,7 +1,7 @@
 // What can be done with many pictures at once. Each is a request of its own; a few run at a time.
 
-import { putBack, reload, remove } from "./tiles.js";
-import { clear } from "./selection.js";
+import { currentList, putBack, reload, remove } from "./tiles.js";
+import { deselect } from "./selection.js";
 import { request } from "../server.js";
 import { showToast } from "../ui/toasts.js";
 import { texts } from "../texts.js";
@@ -10,7 +10,7 @@ const PARALLEL = 4;
 const words = texts.bulk;
 
 /** Runs an action for each picture. Returns the pictures for which it succeeded; reports how many failed, and why. */
-async function forEach(tiles, action) {
+async function changeEach(tiles, action) {
   const waiting = [...tiles];
   const done = [];
   let failed = 0;
@@ -33,7 +33,7 @@ async function forEach(tiles, action) {
 
 /** Adds tags to those that the pictures have. */
 export async function addTags(tiles, tags) {
-  const done = await forEach(tiles, async ({ id }) => {
+  const done = await changeEach(tiles, async ({ id }) => {
     const image = await request("GET", `images/${id}`, { query: { include_url: "false" } });
     await request("PATCH", `images/${id}`, { body: { tags: [...new Set([...image.tags, ...tags])] } });
   });
@@ -53,49 +53,50 @@ export async function collect(tiles, name) {
   // One after the other, because a collection keeps the order in which pictures are added. The oldest is first.
   const done = [];
   for (const tile of [...tiles].reverse()) {
-    done.push(...(await forEach([tile], ({ id }) => request("PUT", `collections/${encodeURIComponent(name)}/images/${id}`))));
+    done.push(...(await changeEach([tile], ({ id }) => request("PUT", `collections/${encodeURIComponent(name)}/images/${id}`))));
   }
   finish(done, (count) => words.collected(count, name));
 }
 
 export async function setVisibility(tiles, visibility) {
-  const done = await forEach(tiles, ({ id }) => request("PATCH", `images/${id}`, { body: { visibility } }));
+  const done = await changeEach(tiles, ({ id }) => request("PATCH", `images/${id}`, { body: { visibility } }));
   await Promise.all(done.map(({ id }) => reload(id)));
   finish(done, visibility === "private" ? words.madePrivate : words.madePublic);
 }
 
 /** Deletes the pictures, and offers to restore them. */
 export async function deleteAll(tiles) {
-  const done = await forEach(tiles, ({ id }) => request("DELETE", `images/${id}`));
-  clear();
-  const removed = done.map((tile) => ({ tile, place: remove(tile) }));
-  if (done.length > 0) showToast(words.deleted(done.length), { label: texts.viewer.undo, run: () => restoreAll(removed) });
+  const list = currentList();
+  const done = await changeEach(tiles, ({ id }) => request("DELETE", `images/${id}`));
+  deselect(done);
+  for (const tile of done) remove(tile, list);
+  if (done.length > 0) showToast(words.deleted(done.length), { label: texts.viewer.undo, run: () => restoreAll(done, list) });
 }
 
-/** Restores deleted pictures in their places: the one that was removed last comes back first. */
-async function restoreAll(removed) {
-  const restored = new Set(await forEach(removed.map(({ tile }) => tile), ({ id }) => request("POST", `images/${id}/restore`)));
-  for (const { tile, place } of removed.toReversed()) {
-    if (restored.has(tile)) putBack(tile, place);
-  }
-  if (restored.size > 0) showToast(words.restored(restored.size));
+/** Restores deleted pictures in their places. */
+async function restoreAll(tiles, list) {
+  const done = await changeEach(tiles, ({ id }) => request("POST", `images/${id}/restore`));
+  for (const tile of done) putBack(tile, list);
+  if (done.length > 0) showToast(words.restored(done.length));
 }
 
 function finish(done, message) {
-  clear();
+  deselect(done);
   if (done.length > 0) showToast(message(done.length));
 }
 
 /** Restores pictures from the trash. */
 export async function restore(tiles) {
-  const done = await forEach(tiles, ({ id }) => request("POST", `images/${id}/restore`));
-  done.forEach(remove);
+  const list = currentList();
+  const done = await changeEach(tiles, ({ id }) => request("POST", `images/${id}/restore`));
+  for (const tile of done) remove(tile, list);
   finish(done, words.restored);
 }
 
 /** Deletes pictures in the trash permanently. */
 export async function purge(tiles) {
-  const done = await forEach(tiles, ({ id }) => request("DELETE", `images/${id}`, { query: { purge: "true" } }));
-  done.forEach(remove);
+  const list = currentList();
+  const done = await changeEach(tiles, ({ id }) => request("DELETE", `images/${id}`, { query: { purge: "true" } }));
+  for (const tile of done) remove(tile, list);
   finish(done, words.purged);
 }

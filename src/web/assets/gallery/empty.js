@@ -31,6 +31,11 @@ export const Empty = observer(() => {
 
 function uploadCommand() {
   const who = user.value?.id ?? "ann";
-  const credentials = identity === "account" ? `-u ${user.value?.email ?? "ann@example.org"}` : `-H 'X-User-Id: ${who}'`;
-  return `curl ${credentials} -F file=@picture.jpg ${new URL("images", base)}`;
+  const credentials = identity === "account" ? ["-u", user.value?.email ?? "ann@example.org"] : ["-H", `X-User-Id: ${who}`];
+  return ["curl", credentials[0], quoted(credentials[1]), "-F file=@picture.jpg", new URL("images", base)].join(" ");
+}
+
+/** Quotes an argument for a shell: e-mail addresses can contain characters that it would interpret. */
+function quoted(text) {
+  return `'${text.replaceAll("'", "'\\''")}'`;
 }

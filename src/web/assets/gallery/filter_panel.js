@@ -23,7 +23,8 @@ export class FilterPanel extends Component {
 
   submit = (event) => {
     event.preventDefault();
-    setFilters(Object.fromEntries(new FormData(event.currentTarget)));
+    const values = [...new FormData(event.currentTarget)].map(([name, value]) => [name, value.trim()]);
+    setFilters(Object.fromEntries(values));
     event.currentTarget.closest("details").open = false;
   };
 

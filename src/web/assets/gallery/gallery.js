@@ -7,6 +7,7 @@ import { Empty } from "./empty.js";
 import { SelectionBar } from "./selection_bar.js";
 import { failure, isTrash, retry, status, tiles, total } from "./tiles.js";
 import { Viewer } from "../viewer/viewer.js";
+import { start, startFailure } from "../session.js";
 import { date } from "../format.js";
 import { texts } from "../texts.js";
 
@@ -26,10 +27,16 @@ export const Gallery = observer(() => {
 });
 
 const Progress = observer(() => {
+  if (startFailure.value) return html`<${Failure} message=${startFailure.value} onRetry=${start} />`;
   if (status.value === "loading") return html`<p class="progress" role="status">${words.loading} …</p>`;
   if (status.value !== "failed") return null;
-  return html`<div class="notice" role="alert">
-    <p>${tiles.value.length > 0 ? words.moreFailed : words.loadFailed} ${failure.value}</p>
-    <button class="button" onClick=${retry}>${words.retry}</button>
-  </div>`;
+  const what = tiles.value.length > 0 ? words.moreFailed : words.loadFailed;
+  return html`<${Failure} message=${`${what} ${failure.value}`} onRetry=${retry} />`;
 });
+
+function Failure({ message, onRetry }) {
+  return html`<div class="notice" role="alert">
+    <p>${message}</p>
+    <button class="button" onClick=${onRetry}>${words.retry}</button>
+  </div>`;
+}

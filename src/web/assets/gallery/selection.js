@@ -3,7 +3,7 @@
 import { computed, effect, signal } from "../vendor/signals-core/signals-core.module.js";
 import { filters } from "./filters.js";
 import { isTrash, tiles } from "./tiles.js";
-import { canChange } from "../viewer/deletion.js";
+import { isOwner } from "../viewer/deletion.js";
 
 /** Their ids. */
 export const selection = signal(new Set());
@@ -12,7 +12,7 @@ export const selection = signal(new Set());
 export const selected = computed(() => tiles.value.filter(({ id }) => selection.value.has(id)));
 
 /** Whether all of them belong to the user, who can then change them. */
-export const isOwn = computed(() => selected.value.every(canChange));
+export const isOwn = computed(() => selected.value.every(isOwner));
 
 let anchor = null;
 
@@ -26,6 +26,11 @@ effect(() => {
 export function clear() {
   anchor = null;
   if (selection.peek().size > 0) selection.value = new Set();
+}
+
+export function deselect(tiles) {
+  const ids = new Set(tiles.map(({ id }) => id));
+  selection.value = new Set([...selection.peek()].filter((id) => !ids.has(id)));
 }
 
 export function toggle(tile) {

@@ -24,6 +24,10 @@ export class Tile extends Component {
     cancelAnimationFrame(this.frame);
   }
 
+  componentDidUpdate({ tile }) {
+    if (tile !== this.props.tile && this.state.failed) this.setState({ failed: false });
+  }
+
   shouldComponentUpdate(properties, state) {
     const { tile, index, box, isSelected } = this.props;
     const isPlaced = properties.index === index && sameBox(properties.box, box);
@@ -46,7 +50,8 @@ export class Tile extends Component {
     // Other clicks open a new tab or window.
     else if (event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
     else if (isSelecting) toggle(tile);
-    else go({ image: tile.id, query: route.peek().query });
+    // A double click opens it once.
+    else go({ image: tile.id, query: route.peek().query }, { replace: Boolean(route.peek().image) });
     event.preventDefault();
   };
 
@@ -62,13 +67,13 @@ export class Tile extends Component {
     const pixels = Object.fromEntries(Object.entries(box).map(([side, value]) => [side, `${value}px`]));
     const label = tile.private ? `${name} (${texts.gallery.private})` : name;
     return html`<li class=${isSelected ? "tile selected" : "tile"} style=${{ ...pixels, backgroundColor: loaded ? "transparent" : averageColor(tile.placeholder) }}>
-      <a href=${urlOf({ image: tile.id, query: route.peek().query })} data-index=${index} onClick=${this.open} onKeyDown=${this.press}>
+      <a href=${urlOf(isTrash.peek() ? { view: "trash" } : { image: tile.id, query: route.peek().query })} data-index=${index} onClick=${this.open} onKeyDown=${this.press}>
         ${tile.sizes.length > 0 &&
         html`<img
           ref=${this.image}
           class=${loaded ? "loaded" : ""}
           src=${urlOfSize(tile, tile.sizes[0])}
-          srcset=${srcset(tile)}
+          srcset=${srcset(tile, tile.sizes)}
           sizes=${`${box.width}px`}
           width=${box.width}
           height=${box.height}

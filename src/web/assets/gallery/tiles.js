@@ -82,40 +82,50 @@ async function load(filter, signal) {
   }
 }
 
-/** Removes a tile. Returns where it was, for `putBack`. */
-export function remove({ id }) {
-  const index = tiles.peek().findIndex((other) => other.id === id);
-  if (index >= 0) {
-    batch(() => {
-      tiles.value = tiles.peek().toSpliced(index, 1);
-      total.value -= 1;
-    });
-  }
-  return { list: query.peek(), index };
+/** Identifies the list that is shown, so that an action that takes long does not change another one. */
+export function currentList() {
+  return query.peek();
 }
 
-/** Shows a tile again that was removed, if the same pictures are shown as then. In the trash, it disappears. */
-export function putBack(tile, { list, index }) {
-  if (list === query.peek() && index >= 0) insert(tile, index);
-  else if (isTrash.peek()) remove(tile);
-}
-
-/** Adds a new picture in its place, unless it is there: the newest is first. */
-export function add(tile) {
-  const list = tiles.peek();
-  if (list.some(({ id }) => id === tile.id)) return;
-  const index = list.findIndex(({ id }) => id < tile.id);
-  insert(tile, index < 0 ? list.length : index);
-}
-
-function insert(tile, index) {
+/** Removes a picture from a list, if that is still shown. */
+export function remove({ id }, list) {
+  const rest = tiles.peek().filter((other) => other.id !== id);
+  if (list !== currentList() || rest.length === tiles.peek().length) return;
   batch(() => {
-    tiles.value = tiles.peek().toSpliced(index, 0, tile);
+    tiles.value = rest;
+    total.value -= 1;
+  });
+}
+
+/** Adds a picture to a list in its place, if that list is still shown and does not have it: the newest is first. */
+export function add(tile, list) {
+  const all = tiles.peek();
+  if (list !== currentList() || all.some(({ id }) => id === tile.id)) return;
+  const index = all.findIndex(({ id }) => id < tile.id);
+  batch(() => {
+    tiles.value = all.toSpliced(index < 0 ? all.length : index, 0, tile);
     total.value += 1;
   });
 }
 
-/** Loads a picture again that was changed, or whose URLs have expired. Returns its tile, or null if it does not exist. */
+/** Shows a picture again that was deleted from a list and restored. */
+export function putBack(tile, list) {
+  add(tile, list);
+  if (isTrash.peek()) remove(tile, currentList());
+}
+
+/** Waits until the first page is loaded, or could not be. */
+export function firstPage() {
+  return new Promise((resolve) => {
+    const stop = effect(() => {
+      if (status.value === "loading" && tiles.value.length === 0) return;
+      resolve();
+      queueMicrotask(() => stop());
+    });
+  });
+}
+
+/** Loads a picture again that was changed, or whose URLs have expired. Returns its tile, or null if it could not be loaded. */
 export async function reload(id) {
   const tile = await request("GET", `app/tiles/${id}`).catch(() => null);
   if (tile) tiles.value = tiles.peek().map((other) => (other.id === id ? tile : other));
@@ -132,7 +142,7 @@ export function urlOfSize(tile, size) {
   return `${base.pathname}images/${tile.id}/thumbnail?${size.query}`;
 }
 
-/** Returns all its sizes, as a value for `srcset`. */
-export function srcset(tile) {
-  return tile.sizes.map((size) => `${urlOfSize(tile, size)} ${size.width}w`).join(", ");
+/** Returns sizes of a picture as a value for `srcset`. */
+export function srcset(tile, sizes) {
+  return sizes.map((size) => `${urlOfSize(tile, size)} ${size.width}w`).join(", ");
 }

@@ -6,7 +6,7 @@ import { MENU } from "../ui/menus.js";
 import { showToast } from "../ui/toasts.js";
 import { assetUrl } from "../assets.js";
 import { base } from "../server.js";
-import { identity, signOut, user } from "../session.js";
+import { identity, isStarted, signOut, user } from "../session.js";
 import { filters, setScope } from "../gallery/filters.js";
 import { isTrash } from "../gallery/tiles.js";
 import { FilterPanel } from "../gallery/filter_panel.js";
@@ -31,6 +31,7 @@ export const Header = observer(({ onIdentify }) => {
 });
 
 const UserButton = observer(({ onIdentify }) => {
+  if (!isStarted.value) return null;
   const name = user.value?.email ?? user.value?.id;
   if (!name) {
     const label = identity === "name" ? texts.nav.chooseName : texts.nav.signIn;

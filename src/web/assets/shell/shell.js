@@ -9,13 +9,19 @@ import { SignIn } from "../account/sign_in.js";
 import { UserName, hasAsked } from "../account/user_name.js";
 import { DropSign, UploadPanel } from "../upload/panel.js";
 import { uploads } from "../upload/sources.js";
-import { expired, identity, user } from "../session.js";
+import { expired, identity, isStarted, user } from "../session.js";
+import { effect } from "../vendor/signals-core/signals-core.module.js";
 import { texts } from "../texts.js";
 
 export class Shell extends Component {
-  state = { dialog: identity === "name" && !user.peek() && !hasAsked() ? "identify" : null };
+  state = { dialog: null };
 
   componentDidMount() {
+    const stop = effect(() => {
+      if (!isStarted.value) return;
+      if (identity === "name" && !user.peek() && !hasAsked()) this.open("identify");
+      queueMicrotask(() => stop());
+    });
     uploads.askWho = (then) => this.open("identify", then);
   }
 

@@ -5,15 +5,16 @@ import { objection } from "./limits.js";
 import { abandon, repeat, transfer } from "./transfer.js";
 import { request } from "../server.js";
 import { filters } from "../gallery/filters.js";
-import { add as addTile, isTrash } from "../gallery/tiles.js";
-import { user } from "../session.js";
+import { add as addTile, currentList, isTrash } from "../gallery/tiles.js";
+import { expired, user } from "../session.js";
+import { remember, remembered } from "../storage.js";
 import { texts } from "../texts.js";
 import { showToast } from "../ui/toasts.js";
 
 const PARALLEL = 3;
 
 /** What applies to the files that are added next. */
-export const options = signal({ visibility: localStorage.getItem("upload-visibility") ?? "public", tags: "" });
+export const options = signal({ visibility: remembered("upload-visibility") ?? "public", tags: "" });
 
 /**
  * `{ id, file, state, sent, error }`. `state` is `waiting`, `sending`, `done`, `failed`, which can be retried, or `rejected`, which
@@ -68,22 +69,28 @@ export function retry(item) {
   fill();
 }
 
-/** Removes the files that need no further attention. */
+/** Empties the list, apart from files that are still being sent. */
 export function clearFinished() {
+  for (const item of items.peek().filter(({ state }) => state === "failed")) abandon(item);
   items.value = items.peek().filter(({ state }) => state === "waiting" || state === "sending");
 }
 
 export function setOptions(changes) {
   options.value = { ...options.peek(), ...changes };
-  localStorage.setItem("upload-visibility", options.peek().visibility);
+  remember("upload-visibility", options.peek().visibility);
 }
 
-// While nobody is signed in, the files wait. Another user must not send them.
+// While a session has expired, the files wait for their user to sign in again. Another user must not send or see them.
 effect(() => {
   const id = user.value?.id;
-  if (!id) return;
-  for (const item of items.peek().filter(({ userId }) => userId !== id)) item.aborts.abort();
-  items.value = items.peek().filter(({ userId }) => userId === id);
+  if (!id && expired.peek()) return;
+  const foreign = items.peek().filter(({ userId }) => userId !== id);
+  if (foreign.length > 0) {
+    const unfinished = foreign.filter(({ state }) => state === "waiting" || state === "sending");
+    for (const item of unfinished) item.aborts.abort();
+    items.value = items.peek().filter(({ userId }) => userId === id);
+    if (unfinished.length > 0) showToast(texts.upload.stopped(unfinished.length));
+  }
   fill();
 });
 
@@ -125,8 +132,9 @@ function change(item, values) {
 
 /** Shows a new picture in the gallery, unless the gallery is filtered. */
 async function show(id) {
+  const list = currentList();
   const { scope, values } = filters.peek();
   if (isTrash.peek() || Object.keys(values).length > 0) return;
   const tile = await request("GET", `app/tiles/${id}`).catch(() => null);
-  if (tile && (scope !== "mine" || tile.user_id === user.peek()?.id)) addTile(tile);
+  if (tile && (scope !== "mine" || tile.user_id === user.peek()?.id)) addTile(tile, list);
 }

@@ -1,6 +1,6 @@
 // Deletes a picture, and offers to restore it.
 
-import { putBack, remove } from "../gallery/tiles.js";
+import { currentList, putBack, remove } from "../gallery/tiles.js";
 import { request } from "../server.js";
 import { user } from "../session.js";
 import { showToast } from "../ui/toasts.js";
@@ -8,28 +8,29 @@ import { texts } from "../texts.js";
 
 const words = texts.viewer;
 
-/** Returns whether the user can change a picture. */
-export function canChange(tile) {
-  return Boolean(user.value) && (user.value.id === tile.user_id || user.value.admin === true);
+/** Returns whether a picture belongs to the user, who can then change it. */
+export function isOwner(tile) {
+  return Boolean(user.value) && user.value.id === tile.user_id;
 }
 
 /** Returns whether the picture was deleted. */
 export async function deleteWithUndo(tile) {
+  const list = currentList();
   try {
     await request("DELETE", `images/${tile.id}`);
   } catch (error) {
     showToast(error.message);
     return false;
   }
-  const place = remove(tile);
-  showToast(words.deleted, { label: words.undo, run: () => restore(tile, place) });
+  remove(tile, list);
+  showToast(words.deleted, { label: words.undo, run: () => restore(tile, list) });
   return true;
 }
 
-async function restore(tile, place) {
+async function restore(tile, list) {
   try {
     await request("POST", `images/${tile.id}/restore`);
-    putBack(tile, place);
+    putBack(tile, list);
     showToast(words.restored);
   } catch (error) {
     showToast(error.message);

@@ -5,7 +5,7 @@ import { dateTime, fileSize, localDate } from "../format.js";
 import { Download } from "./download.js";
 import { Edit } from "./edit.js";
 import { Links } from "./links.js";
-import { canChange } from "./deletion.js";
+import { isOwner } from "./deletion.js";
 import { request } from "../server.js";
 import { texts } from "../texts.js";
 
@@ -17,9 +17,8 @@ export class Details extends Component {
 
   async componentDidMount() {
     this.aborts = new AbortController();
-    const query = { include_url: "false" };
     try {
-      this.setState({ image: await request("GET", `images/${this.props.tile.id}`, { query, signal: this.aborts.signal }) });
+      this.setState({ image: await request("GET", `images/${this.props.tile.id}`, { signal: this.aborts.signal }) });
     } catch (error) {
       if (!this.aborts.signal.aborted) this.setState({ error });
     }
@@ -47,13 +46,18 @@ export class Details extends Component {
     if (editing) return html`<${Edit} image=${image} onSaved=${this.saved} onCancel=${() => this.leave()} />`;
     return html`<h2>${image.title ?? image.file_name}</h2>
       <div class="chips">
-        ${canChange(tile) && html`<button ref=${this.editButton} class="chip" onClick=${this.edit}>${words.edit}</button>`}
-        <${Download} image=${image} />
+        ${isOwner(tile) && html`<button ref=${this.editButton} class="chip" onClick=${this.edit}>${words.edit}</button>`}
+        ${hasOriginal(image) && html`<${Download} image=${image} />`}
       </div>
       <dl>
         ${facts(image).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}
       </dl>`;
   }
+}
+
+/** Returns whether the plan of the owner includes the original. */
+function hasOriginal(image) {
+  return image.download_url !== null;
 }
 
 function facts(image) {
@@ -70,7 +74,7 @@ function facts(image) {
     [words.file, image.file_name],
     [words.owner, image.user_id],
     [words.visibility, words[image.visibility]],
-    [texts.links.label, html`<${Links} image=${image} />`],
+    [texts.links.label, hasOriginal(image) && html`<${Links} image=${image} />`],
     [words.colors, html`<${Swatches} colors=${image.colors} />`],
   ];
   return all.filter(([, value]) => value);

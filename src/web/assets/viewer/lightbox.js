@@ -5,7 +5,7 @@ import { effect } from "../vendor/signals-core/signals-core.module.js";
 import { html, render } from "../ui/html.js";
 import { iconMarkup } from "../ui/icons.js";
 import { Details } from "./details.js";
-import { canChange, deleteWithUndo } from "./deletion.js";
+import { isOwner, deleteWithUndo } from "./deletion.js";
 import { loadStyles } from "../ui/styles.js";
 import { base } from "../server.js";
 import { nameOf, reload, srcset, urlOfSize } from "../gallery/tiles.js";
@@ -28,10 +28,11 @@ export function loadPhotoSwipe() {
     import(assetUrl("vendor/photoswipe/photoswipe.esm.min.js")),
     loadStyles("vendor/photoswipe/photoswipe.css"),
   ]).then(([{ default: PhotoSwipe }]) => PhotoSwipe);
-  loading.catch(() => {
+  return loading.catch(() => {
     loading = null;
+    // Either there is no connection, or another version of the service has other files.
+    throw new Error(navigator.onLine ? texts.errors.outdated : texts.errors.offline);
   });
-  return loading;
 }
 
 export class Lightbox {
@@ -40,6 +41,7 @@ export class Lightbox {
     this.list = list;
     this.options = options;
     this.showsDetails = false;
+    this.renewed = new Set();
     this.isDeleting = false;
     this.isMoving = false;
     /** The picture that is shown. Its index changes when others are added or removed. */
@@ -73,7 +75,9 @@ export class Lightbox {
   }
 
   close() {
-    this.pswp.close();
+    // While it opens, PhotoSwipe ignores this.
+    if (this.pswp.opener.isOpen) this.pswp.close();
+    else this.pswp.on("openingAnimationEnd", () => this.pswp.close());
   }
 
   /** Shows another picture of the list. */
@@ -116,6 +120,7 @@ export class Lightbox {
     pswp.on("uiRegister", () => this.addButtons());
     pswp.on("change", () => this.changed());
     pswp.on("afterInit", () => this.changed());
+    pswp.on("loadError", ({ content }) => this.renew(content.data.id));
     pswp.on("keydown", (press) => this.press(press));
     pswp.on("destroy", () => {
       this.stopFollowing?.();
@@ -149,7 +154,7 @@ export class Lightbox {
     this.shown = this.pswp.currSlide?.data.id ?? this.shown;
     const { tile } = this;
     if (!tile || !this.panel) return;
-    this.pswp.element.querySelector(".pswp__button--trash").hidden = !canChange(tile);
+    this.pswp.element.querySelector(".pswp__button--trash").hidden = !isOwner(tile);
     this.renderDetails();
     const left = this.list().length - 1 - this.pswp.currIndex;
     this.options.onChange(tile, left < this.options.leftBeforeLoading);
@@ -164,7 +169,7 @@ export class Lightbox {
     }
     if (press.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key.toLowerCase() === "i" && !event.repeat) this.toggleDetails();
-    if (event.key === "Delete" && !event.repeat && canChange(this.tile)) this.delete();
+    if (event.key === "Delete" && !event.repeat && isOwner(this.tile)) this.delete();
   }
 
   toggleDetails() {
@@ -178,6 +183,13 @@ export class Lightbox {
   renderDetails() {
     const { tile } = this;
     render(this.showsDetails && tile ? html`<${Details} key=${tile.id} tile=${tile} onSaved=${() => this.saved(tile.id)} />` : null, this.panel);
+  }
+
+  /** Requests new URLs once for a picture that could not be loaded: they expire after hours. */
+  async renew(id) {
+    if (this.renewed.has(id)) return;
+    this.renewed.add(id);
+    if (await reload(id)) this.pswp.refreshSlideContent(this.indexOf(id));
   }
 
   /** Shows a picture again that was changed: its URLs depend on who can see it. */
@@ -219,7 +231,8 @@ function setInert(inert) {
 
 /** Returns a picture as PhotoSwipe describes it. */
 function slide(tile) {
-  const largest = tile?.sizes.at(-1);
+  const sizes = tile ? [...tile.sizes, ...tile.large] : [];
+  const largest = sizes.at(-1);
   if (!largest) return { id: tile?.id, html: `<p class="pswp__unavailable">${words.error}</p>` };
   const { id } = tile;
   const { width, height } = largest;
@@ -230,8 +243,8 @@ function slide(tile) {
   return {
     id,
     src: urlOfSize(tile, largest),
-    srcset: srcset(tile),
-    msrc: urlOfSize(tile, tile.sizes[0]),
+    srcset: srcset(tile, sizes),
+    msrc: urlOfSize(tile, sizes[0]),
     width,
     height,
     alt: nameOf(tile),

@@ -3,20 +3,23 @@
 import { Component } from "../ui/html.js";
 import { effect } from "../vendor/signals-core/signals-core.module.js";
 import { focus } from "../gallery/grid.js";
-import { loadMore, tiles } from "../gallery/tiles.js";
+import { firstPage, loadMore, tiles } from "../gallery/tiles.js";
 import { Lightbox, loadPhotoSwipe } from "./lightbox.js";
 import { closeImage, go, route } from "../router.js";
 import { request } from "../server.js";
+import { isStarted } from "../session.js";
 import { showToast } from "../ui/toasts.js";
 
 /** More pictures are loaded when only so many are left. */
 const LEFT_BEFORE_LOADING = 10;
+/** How long a picture waits for the gallery around it. */
+const MAX_WAIT_MS = 1000;
 
 export class Viewer extends Component {
   lightbox = null;
 
   componentDidMount() {
-    this.stop = effect(() => this.follow(route.value.image));
+    this.stop = effect(() => this.follow(isStarted.value ? route.value.image : null));
   }
 
   componentWillUnmount() {
@@ -60,10 +63,15 @@ export class Viewer extends Component {
   }
 }
 
+function pause(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
 /** Returns a function for the pictures to page through: those of the gallery once it has this one, otherwise this one alone. */
 async function listWith(id) {
   const isIn = (list) => list.some((tile) => tile.id === id);
   if (isIn(tiles.peek())) return () => tiles.value;
-  const tile = await request("GET", `app/tiles/${id}`);
+  // Usually, the gallery is loaded just as fast, and the picture can be opened in its place at once.
+  const [tile] = await Promise.all([request("GET", `app/tiles/${id}`), Promise.race([firstPage(), pause(MAX_WAIT_MS)])]);
   return () => (isIn(tiles.value) ? tiles.value : [tile]);
 }
