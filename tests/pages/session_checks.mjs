@@ -136,9 +136,10 @@ export const checks = {
     const expired = { status: 401, json: { error: "Unauthorized", message: "The token has expired." } };
     await page.route(LIST, (route) => route.fulfill(expired), { times: 1 });
     const renewed = page.waitForResponse(/\/session\/refresh$/);
+    const repeated = page.waitForResponse((response) => response.url().includes("/app/tiles?") && response.ok());
     await page.getByRole("button", { name: "Everyone’s" }).click();
     assert.equal((await renewed).status(), 200);
-    await page.getByText(`${images.length} pictures`).waitFor();
+    await repeated;
     await until(page, "private pictures are shown", (name) => document.querySelector(`.tile img[alt="${name}"]`) !== null, PRIVATE);
     assert.equal(await page.getByRole("dialog").or(page.getByRole("alert")).count(), 0);
   },

@@ -47,7 +47,7 @@ class Row extends Component {
     const { name, size } = item.file;
     const isOver = state === "done" || state === "rejected";
     return html`<li>
-      <img src=${this.preview} alt="" width="40" height="40" />
+      <img src=${this.preview} alt="" width="40" height="40" onError=${hide} />
       <div>
         <p class="file-name">${name}</p>
         ${state === "sending" && html`<progress value=${sent} max=${size} aria-label=${words.progress(name)}></progress>`}
@@ -63,6 +63,11 @@ class Row extends Component {
       </button>
     </li>`;
   }
+}
+
+/** Files that are no pictures have no preview. */
+function hide(event) {
+  event.currentTarget.style.visibility = "hidden";
 }
 
 function stateOf({ state, sent, file }, size) {

@@ -120,6 +120,8 @@ export class Lightbox {
     pswp.on("uiRegister", () => this.addButtons());
     pswp.on("change", () => this.changed());
     pswp.on("afterInit", () => this.changed());
+    // Until then, PhotoSwipe ignores that the details take space.
+    pswp.on("openingAnimationEnd", () => pswp.updateSize(true));
     pswp.on("loadError", ({ content }) => this.renew(content.data.id));
     pswp.on("keydown", (press) => this.press(press));
     pswp.on("destroy", () => {
