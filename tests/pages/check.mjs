@@ -25,6 +25,7 @@ import { checks as uploadNetworkChecks } from "./upload_network_checks.mjs";
 import { checks as uploadSourceChecks } from "./upload_source_checks.mjs";
 import { checks as viewerChangeChecks } from "./viewer_change_checks.mjs";
 import { checks as viewerChecks } from "./viewer_checks.mjs";
+import { within } from "../uploads/within.mjs";
 import { World } from "./world.mjs";
 
 const CHECKS = {
@@ -99,14 +100,6 @@ async function run(world, check) {
     failures.push(error.stack?.split("\n    at ").slice(0, 3).join("\n    at ") ?? String(error));
   }
   return [...failures, ...(await world.endVisits())];
-}
-
-function within(seconds, promise) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`not finished after ${seconds} seconds`)), 1000 * seconds);
-  });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 process.exitCode = await main().catch((error) => {

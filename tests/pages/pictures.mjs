@@ -1,7 +1,8 @@
 // Pictures for pages: landscapes with a sun and hills, in the proportions that photos have, and in some that few have.
 
 import { strict as assert } from "node:assert";
-import { deflateSync, gzipSync } from "node:zlib";
+
+import { SIGNATURE, chunk, png } from "../uploads/png.mjs";
 
 const SIZES = [
   [1200, 800],
@@ -14,7 +15,6 @@ const SIZES = [
   [320, 240],
 ];
 const HILLS = 3;
-const SIGNATURE = Buffer.from("\x89PNG\r\n\x1a\n", "latin1");
 
 /**
  * Uploads so many pictures for a user, one after the other, so that their order is known. Each title ends with its number.
@@ -91,27 +91,4 @@ function color(hue, saturation, lightness) {
     const position = (offset + hue / 30) % 12;
     return Math.round(255 * (lightness - amplitude * Math.max(-1, Math.min(position - 3, 9 - position, 1))));
   });
-}
-
-/** Encodes rows, each of which begins with a zero byte: no filter. */
-function png(width, height, rows) {
-  const header = Buffer.alloc(13);
-  header.writeUInt32BE(width, 0);
-  header.writeUInt32BE(height, 4);
-  header.set([8, 2, 0, 0, 0], 8);
-  return Buffer.concat([SIGNATURE, chunk("IHDR", header), chunk("IDAT", deflateSync(rows)), chunk("IEND", Buffer.alloc(0))]);
-}
-
-function chunk(kind, content) {
-  const named = Buffer.concat([Buffer.from(kind), content]);
-  const framed = Buffer.alloc(8 + named.length);
-  framed.writeUInt32BE(content.length, 0);
-  named.copy(framed, 4);
-  framed.writeUInt32BE(crc32(named), 4 + named.length);
-  return framed;
-}
-
-/** Takes the checksum from the end of a gzip file, because zlib has a function for it only in Node 22 and newer. */
-function crc32(data) {
-  return gzipSync(data, { level: 0 }).subarray(-8).readUInt32LE();
 }

@@ -15,6 +15,7 @@ import { Proxy } from "./proxy.mjs";
 import { Service } from "./service.mjs";
 import { checks as tusChecks } from "./tus_checks.mjs";
 import { checks as uppyChecks } from "./uppy_checks.mjs";
+import { within } from "./within.mjs";
 
 const CHECK_SECONDS = 60;
 
@@ -63,14 +64,6 @@ async function runAll(world, checks, only) {
   }
   console.log(`${selected.length - failed} passed, ${failed} failed`);
   return failed;
-}
-
-function within(seconds, promise) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`not finished after ${seconds} seconds`)), 1000 * seconds);
-  });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 process.exitCode = await main().catch((error) => {
