@@ -90,7 +90,7 @@ pub async fn show_trash(State(app): State<AppState>, CallerOf(caller): CallerOf)
     page(&app, &caller, "")
 }
 
-/// The page is the same for every id, whether such an image exists or not; its scripts ask the API.
+/// The page is the same for every image ID. Its scripts ask the API whether the image exists.
 pub async fn show_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,

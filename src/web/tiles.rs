@@ -18,12 +18,12 @@ use crate::model::id::ImageId;
 use crate::model::image::Visibility;
 use crate::model::text::Title;
 use crate::service::images::resize_urls::ResizeUrl;
-use crate::service::images::tiles::{Tile, TilePage};
+use crate::service::images::tiles::Tile;
 
-/// A page of the gallery.
+/// A page of tiles.
 #[derive(Debug, Serialize)]
-struct TilePageView<'a> {
-    tiles: Vec<TileView<'a>>,
+struct TilePageView<'a, T> {
+    tiles: Vec<T>,
     total: u64,
     next: Option<&'a str>,
 }
@@ -68,7 +68,8 @@ pub async fn list_tiles(
 ) -> Result<Response, ApiError> {
     let ListRequest { filter, collection, limit, token } = ListRequest::of(&uri)?;
     let page = app.service.list_tiles(&caller, &key, filter, collection.as_ref(), limit, token.as_deref()).await?;
-    Ok(Json(TilePageView::new(&page)).into_response())
+    let tiles = page.tiles.iter().map(TileView::new).collect();
+    Ok(Json(TilePageView { tiles, total: page.total, next: page.next.as_deref() }).into_response())
 }
 
 pub async fn get_tile(
@@ -81,14 +82,7 @@ pub async fn get_tile(
     Ok(Json(TileView::new(&tile)).into_response())
 }
 
-/// A page of the trash.
-#[derive(Debug, Serialize)]
-struct TrashView<'a> {
-    tiles: Vec<TrashedTileView<'a>>,
-    total: u64,
-    next: Option<&'a str>,
-}
-
+/// An image in the trash.
 #[derive(Debug, Serialize)]
 struct TrashedTileView<'a> {
     #[serde(flatten)]
@@ -108,13 +102,7 @@ pub async fn list_trash(
         deleted_at: Text(Time(trashed.deleted_at)),
         purged_after: Text(Time(trashed.purged_after)),
     });
-    Ok(Json(TrashView { tiles: tiles.collect(), total, next: page.next.as_deref() }).into_response())
-}
-
-impl<'a> TilePageView<'a> {
-    fn new(page: &'a TilePage) -> Self {
-        Self { tiles: page.tiles.iter().map(TileView::new).collect(), total: page.total, next: page.next.as_deref() }
-    }
+    Ok(Json(TilePageView { tiles: tiles.collect(), total, next: page.next.as_deref() }).into_response())
 }
 
 impl<'a> TileView<'a> {

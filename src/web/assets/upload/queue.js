@@ -2,7 +2,7 @@
 
 import { computed, effect, signal } from "../vendor/signals-core/signals-core.module.js";
 import { objection } from "./limits.js";
-import { abandon, repeat, transfer } from "./transfer.js";
+import { abandon, canRetry, repeat, transfer } from "./transfer.js";
 import { request } from "../server.js";
 import { filters } from "../gallery/filters.js";
 import { add as addTile, currentList, isTrash } from "../gallery/tiles.js";
@@ -117,8 +117,7 @@ async function upload(item) {
     }
   } catch (error) {
     if (item.aborts.signal.aborted) return;
-    const isFinal = error.status >= 400 && error.status < 500 && ![401, 408, 409, 423, 429].includes(error.status);
-    change(item, { state: isFinal ? "rejected" : "failed", error: error.message });
+    change(item, { state: canRetry(error) ? "failed" : "rejected", error: error.message });
   } finally {
     fill();
   }

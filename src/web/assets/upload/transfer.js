@@ -98,6 +98,11 @@ function isTransient({ type, status }) {
   return type === "Offline" || [408, 409, 423, 429].includes(status) || status >= 500;
 }
 
+/** Returns whether the user can try again: later, or after signing in. Errors without a status are not the service's answer. */
+export function canRetry(error) {
+  return isTransient(error) || error.status === 401 || !(error.status >= 400);
+}
+
 /** Waits, and at least until the browser is online. */
 function pause(ms, signal) {
   return new Promise((resolve, reject) => {
