@@ -135,7 +135,8 @@ impl Failure {
                 | Error::OtherUser
                 | Error::Forbidden { .. }
                 | Error::NotInPlan { .. }
-                | Error::LinkExpired => ErrorType::Forbidden,
+                | Error::LinkExpired
+                | Error::SharePasswordRequired => ErrorType::Forbidden,
                 Error::QuotaExceeded(_) => ErrorType::QuotaExceeded,
                 Error::TooManyRequests { .. } | Error::TooManyPending { .. } | Error::TooManyOpenUploads { .. } => {
                     ErrorType::TooManyRequests

@@ -25,6 +25,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::model::id::ImageId;
+use crate::model::share::ShareToken;
 use crate::service::Service;
 pub use error::ApiError;
 
@@ -56,6 +57,11 @@ impl HttpConfig {
     /// Returns the public link of an image.
     fn public_link(&self, id: ImageId) -> String {
         format!("{}/i/{id}", self.link_base)
+    }
+
+    /// Returns the link of a share.
+    pub fn share_link(&self, token: &ShareToken) -> String {
+        format!("{}/s/{}", self.link_base, token.as_str())
     }
 }
 
@@ -187,6 +193,13 @@ fn api_routes() -> OpenApiRouter<AppState> {
             sharing::collections::remove_collection_image
         ))
         .routes(routes!(sharing::collections::get_public_collection))
+        .routes(routes!(sharing::shares::list_shares, sharing::shares::create_share))
+        .routes(routes!(sharing::shares::get_share, sharing::shares::update_share, sharing::shares::delete_share))
+        .routes(routes!(sharing::shared_images::get_shared))
+        .routes(routes!(sharing::shared_images::enter_share))
+        .routes(routes!(sharing::shared_images::add_shared_image))
+        .routes(routes!(sharing::shared_images::get_shared_original))
+        .routes(routes!(sharing::shared_images::get_shared_thumbnail))
         .routes(routes!(identity::tokens::log_in))
         .routes(routes!(identity::tokens::refresh_tokens))
         .routes(routes!(identity::accounts::list_accounts, identity::accounts::create_account))

@@ -30,6 +30,8 @@ pub enum AuthMethod {
     GatewayHeader,
     /// The service itself, processing a job of the user.
     Job,
+    /// The service itself, for a visitor of a share of the user.
+    Share,
     /// E-mail address and password.
     Password,
     /// An access token of this session.
@@ -56,7 +58,7 @@ impl User {
     pub fn own_account(&self) -> Option<&Account> {
         match self.auth_method {
             AuthMethod::Password | AuthMethod::Token(_) | AuthMethod::ApiKey(..) => self.account.as_ref(),
-            AuthMethod::GatewayHeader | AuthMethod::Job => None,
+            AuthMethod::GatewayHeader | AuthMethod::Job | AuthMethod::Share => None,
         }
     }
 

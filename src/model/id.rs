@@ -123,6 +123,8 @@ ids! {
     KeyId;
     /// An expiring link. The id does not grant access.
     LinkId;
+    /// A share. The id does not grant access.
+    ShareId;
     /// An entry of the audit trail.
     EntryId;
     /// One claim of a caption job.

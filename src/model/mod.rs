@@ -27,6 +27,7 @@ pub mod plan;
 pub mod plural;
 pub mod rendering;
 pub mod resize;
+pub mod share;
 pub mod tag;
 pub mod text;
 pub mod thumbnail;

@@ -46,6 +46,11 @@ pub enum Error {
     QuotaExceeded(Fields),
     #[error("Sorry, the link is expired.")]
     LinkExpired,
+    /// The visitor of a share has not entered its password yet, or it has changed since.
+    #[error(
+        "This share has a password. Send it to POST /s/{{token}}/password, and the cookie of the response with each request."
+    )]
+    SharePasswordRequired,
     #[error("Too many requests. Try again in {}.", seconds(*retry_after))]
     TooManyRequests { retry_after: Duration },
     #[error(
@@ -187,6 +192,10 @@ impl Error {
         Self::NotFound { what: "such collection".to_owned() }
     }
 
+    pub fn no_such_share() -> Self {
+        Self::NotFound { what: "such share".to_owned() }
+    }
+
     pub fn forbidden(message: impl Into<String>) -> Self {
         Self::Forbidden { message: message.into() }
     }
@@ -228,6 +237,7 @@ impl Error {
             Self::NotInPlan { .. } => "not_in_plan",
             Self::QuotaExceeded(_) => "quota_exceeded",
             Self::LinkExpired => "link_expired",
+            Self::SharePasswordRequired => "share_password_required",
             Self::TooManyRequests { .. } => "too_many_requests",
             Self::TooManyPending { .. } => "too_many_pending",
             Self::TooManyOpenUploads { .. } => "too_many_open_uploads",

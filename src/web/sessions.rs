@@ -1,20 +1,17 @@
 //! The login of the pages. The refresh token stays in a cookie that scripts cannot read and that only these endpoints receive;
 //! the access token stays in the memory of the page.
 //!
-//! The cookie has no `Path`: its default is the directory of the URL that set it (RFC 6265, 5.1.4), `…/app/session`, below any
-//! prefix that a proxy strips. Browsers send a cookie to all ports of a host, so its name contains the port. Pages of other sites
-//! cannot use it: it is `SameSite=Strict`, and requests of other sites are rejected in addition.
+//! Pages of other sites cannot use the cookie: it is `SameSite=Strict`, and requests of other sites are rejected in addition.
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::uri::Authority;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use crate::http::error::ApiError;
-use crate::http::identity::gateway;
 use crate::http::identity::tokens::{LoginRequest, NO_STORE};
+use crate::http::request::cookies::{self, Cookie};
 use crate::http::request::extractors::Identity;
 use crate::http::request::json_fields::JsonBody;
 use crate::http::request::parameters::NoQuery;
@@ -55,7 +52,7 @@ pub async fn start_session(
 pub async fn refresh_session(State(app): State<AppState>, _: NoQuery, headers: HeaderMap) -> Result<Response, ApiError> {
     require_own_page(&headers)?;
     // A page does not know whether the browser has a cookie. That it has none is not an error.
-    let Some(refresh) = cookie(&headers) else { return Ok(([NO_STORE], StatusCode::NO_CONTENT).into_response()) };
+    let Some(refresh) = cookies::find(&headers, COOKIE) else { return Ok(([NO_STORE], StatusCode::NO_CONTENT).into_response()) };
     match app.service.refresh_tokens(refresh).await {
         Ok(tokens) => session_response(&app, &headers, tokens).await,
         Err(Error::BadCredentials(_)) => forget_cookie(&app.config, &headers),
@@ -65,7 +62,7 @@ pub async fn refresh_session(State(app): State<AppState>, _: NoQuery, headers: H
 
 pub async fn end_session(State(app): State<AppState>, _: NoQuery, headers: HeaderMap) -> Result<Response, ApiError> {
     require_own_page(&headers)?;
-    if let Some(refresh) = cookie(&headers) {
+    if let Some(refresh) = cookies::find(&headers, COOKIE) {
         app.service.log_out(refresh).await?;
     }
     forget_cookie(&app.config, &headers)
@@ -78,19 +75,6 @@ fn require_own_page(headers: &HeaderMap) -> Result<(), Error> {
         None | Some(b"same-origin" | b"none") => Ok(()),
         Some(_) => Err(Error::forbidden("Only the pages of this service can use this endpoint.")),
     }
-}
-
-/// Returns the name of the cookie: with the port, if the client named it.
-fn cookie_name(headers: &HeaderMap) -> String {
-    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).and_then(|host| host.parse::<Authority>().ok());
-    host.and_then(|host| host.port_u16()).map_or_else(|| COOKIE.to_owned(), |port| format!("{COOKIE}_{port}"))
-}
-
-fn cookie(headers: &HeaderMap) -> Option<&str> {
-    let name = cookie_name(headers);
-    let fields = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = fields.flat_map(|field| field.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(known, value)| *known == name && !value.is_empty()).map(|(_, value)| value)
 }
 
 async fn session_response(app: &AppState, headers: &HeaderMap, tokens: TokenPair) -> Result<Response, ApiError> {
@@ -118,17 +102,6 @@ fn set_cookie(
     value: &str,
     max_age_seconds: i64,
 ) -> Result<(HeaderName, HeaderValue), Error> {
-    let name = cookie_name(headers);
-    let secure = if accepts_secure_cookies(config, headers) { "; Secure" } else { "" };
-    let cookie = format!("{name}={value}; Max-Age={max_age_seconds}; HttpOnly{secure}; SameSite=Strict");
-    Ok((header::SET_COOKIE, HeaderValue::from_str(&cookie).map_err(Error::internal)?))
-}
-
-/// Returns whether the browser would keep a `Secure` cookie. It would discard one of a page without TLS on another machine. The page
-/// names its address in `Origin`, as the browser sees it; otherwise PUBLIC_URL counts.
-fn accepts_secure_cookies(config: &HttpConfig, headers: &HeaderMap) -> bool {
-    let origin = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok());
-    let Some(uri) = origin.or(config.public_url.as_deref()).and_then(|url| url.parse::<Uri>().ok()) else { return true };
-    let host = uri.authority().and_then(|authority| gateway::host_name(authority.as_str()));
-    uri.scheme_str() != Some("http") || host.is_some_and(|host| gateway::is_local(&host))
+    let cookie = Cookie { name: COOKIE, value, max_age_seconds, same_site: "Strict" };
+    Ok((header::SET_COOKIE, cookie.to_header(config, headers)?))
 }

@@ -113,9 +113,12 @@ fn warn_of_unknown_proxy(app: &AppState, peer: IpAddr, address: IpAddr, headers:
     }
 }
 
+/// Other paths that check passwords.
+const LOGIN_PATHS: [&str; 3] = ["/app/session/start", "/s/{token}/password", "/s/{token}/enter"];
+
 fn rate_class(method: &Method, path: &str) -> RateClass {
     match *method {
-        _ if path.starts_with("/token") || path == "/app/session/start" => RateClass::Login,
+        _ if path.starts_with("/token") || LOGIN_PATHS.contains(&path) => RateClass::Login,
         Method::GET | Method::HEAD | Method::OPTIONS => RateClass::Read,
         // This request only signs URLs and stores nothing.
         Method::POST if path == "/images/{image_id}/urls" => RateClass::Read,

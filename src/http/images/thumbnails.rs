@@ -35,6 +35,9 @@ const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=360
 /// The owner's own cache can keep the bytes, but must revalidate each time.
 const PRIVATE_CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-cache");
 
+/// The response is only an image: no script, style or form may run, however a browser interprets the bytes.
+pub(in crate::http) const SANDBOX: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
+
 /// The path of a thumbnail.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
@@ -67,18 +70,19 @@ pub async fn get_thumbnail(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let size = read_size(&app.service, &path.size)?;
+    let size = read_size_name(&app.service, &path.size, &[])?;
     let id = ImageId::from_path(&path.image_id)?;
     let known = IfNoneMatch::of(&headers);
     let sending = SendOptions { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD, requested_by: &key };
     image_response(app.service.thumbnail(&caller, &key, id, size, &sending).await?)
 }
 
-fn read_size(service: &Service, text: &str) -> Result<ThumbnailSize, Error> {
+/// Reads the name of a thumbnail's size. `others` are the names of sizes that the endpoint has in addition.
+pub(in crate::http) fn read_size_name(service: &Service, text: &str, others: &[&str]) -> Result<ThumbnailSize, Error> {
     let sizes: Vec<(String, ThumbnailSize)> = service.thumbnail_sizes().collect();
     let known = sizes.iter().find(|(name, _)| name == text).map(|(_, size)| *size);
     known.ok_or_else(|| {
-        let names: Vec<&str> = sizes.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = sizes.iter().map(|(name, _)| name.as_str()).chain(others.iter().copied()).collect();
         let rule = format!("must be one of {}", names.join(", "));
         Error::Malformed { message: format!("size {rule}."), details: Fields::from([("size".to_owned(), rule)]) }
     })
@@ -223,11 +227,14 @@ fn read_request(mut query: Query, headers: &HeaderMap) -> Result<VariantRequest,
     // The signature was checked before.
     let VariantQuery { width, height, fit, format, quality, expires: _expires, signature: _signature } = required(parameters)?;
     let (width, height) = clamp_sides(width, height, fit);
-    let accepted = || {
-        let fields = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        FormatRequest::Accepted(Accept::parse(&fields.collect::<Vec<_>>().join(",")))
-    };
-    Ok(VariantRequest { width, height, fit, format: format.map_or_else(accepted, FormatRequest::Named), quality })
+    let format = format.map_or_else(|| accepted_format(headers), FormatRequest::Named);
+    Ok(VariantRequest { width, height, fit, format, quality })
+}
+
+/// Returns the format that the `Accept` header asks for.
+pub(in crate::http) fn accepted_format(headers: &HeaderMap) -> FormatRequest {
+    let fields = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    FormatRequest::Accepted(Accept::parse(&fields.collect::<Vec<_>>().join(",")))
 }
 
 pub(in crate::http) fn read_fit(text: &str) -> Result<Fit, String> {
@@ -242,7 +249,7 @@ pub(in crate::http) fn read_format(text: &str) -> Result<Format, String> {
 }
 
 /// A 304 has the same headers as a 200 (RFC 9110, 15.4.5).
-fn image_response(thumbnail: ServedImage) -> Result<Response, ApiError> {
+pub(in crate::http) fn image_response(thumbnail: ServedImage) -> Result<Response, ApiError> {
     let etag = HeaderValue::from_str(&format!("\"{}\"", thumbnail.etag)).map_err(Error::internal)?;
     let (status, length, body) = match thumbnail.content {
         Content::Unchanged => (StatusCode::NOT_MODIFIED, None, Body::empty()),
@@ -253,7 +260,8 @@ fn image_response(thumbnail: ServedImage) -> Result<Response, ApiError> {
         Visibility::Public => CACHE_CONTROL,
         Visibility::Private => PRIVATE_CACHE_CONTROL,
     };
-    let mut response = (status, [(header::ETAG, etag), (header::CACHE_CONTROL, caching)], body).into_response();
+    let headers = [(header::ETAG, etag), (header::CACHE_CONTROL, caching), (header::CONTENT_SECURITY_POLICY, SANDBOX)];
+    let mut response = (status, headers, body).into_response();
     if let Some(length) = length {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(thumbnail.format.content_type()));

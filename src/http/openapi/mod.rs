@@ -53,6 +53,7 @@ use super::identity::authentication::UNRESTRICTED_PATHS;
         (name = "uploads", description = "Uploads in several requests"),
         (name = "links", description = "Public links and share links to originals"),
         (name = "collections", description = "Named collections of images"),
+        (name = "shares", description = "Links that show an image or a collection to anyone, in a browser or as JSON"),
         (name = "imports", description = "Jobs that import images from URLs"),
         (name = "accounts", description = "Tokens, accounts, API keys, plans and the audit trail"),
         (name = "service", description = "Health, statistics and metrics"),
@@ -73,7 +74,7 @@ pub fn document() -> OpenApi {
 const ACCOUNT_PATHS: [&str; 4] = ["/accounts", "/api-keys", "/audit", "/plans"];
 
 /// Path prefixes that require authentication of any kind.
-const AUTHENTICATED_PATHS: [&str; 1] = ["/images/{image_id}/links"];
+const AUTHENTICATED_PATHS: [&str; 2] = ["/images/{image_id}/links", "/shares"];
 
 fn has_prefix(path: &str, prefixes: &[&str]) -> bool {
     prefixes.iter().any(|prefix| path.starts_with(prefix))

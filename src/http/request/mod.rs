@@ -3,6 +3,7 @@
 pub mod authorization;
 pub mod body;
 pub mod conditional;
+pub mod cookies;
 pub mod declared;
 pub mod extractors;
 pub mod fields;

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::public_images::get_public_image;
 use crate::http::AppState;
 use crate::http::error::ApiError;
-use crate::http::images::thumbnails::download_body;
+use crate::http::images::thumbnails::{SANDBOX, download_body};
 use crate::http::openapi::error_responses::{FileMissing, NotFound, RangeNotSatisfiable};
 use crate::http::request::conditional::IfNoneMatch;
 use crate::http::request::extractors::{CallerOf, TurnKeyOf};
@@ -25,9 +25,6 @@ use crate::service::error::Error;
 use crate::service::images::presigned_urls::{Disposition, content_disposition};
 use crate::service::images::thumbnails::{Content, SendOptions};
 use crate::service::sharing::public_links::{Original, RangeRequest};
-
-/// The response is only an image: no script, style or form may run, however a browser interprets the bytes.
-const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
 
 /// Public links are made to be embedded in pages of other sites.
 const RESOURCE_POLICY: (HeaderName, HeaderValue) =
@@ -173,7 +170,7 @@ pub(in crate::http) fn file_response(original: Original, caching: &str) -> Resul
     let mut headers = HeaderMap::new();
     headers.insert(header::ETAG, text(format!("\"{}\"", original.etag))?);
     headers.insert(header::CACHE_CONTROL, text(caching.to_owned())?);
-    headers.insert(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
+    headers.insert(header::CONTENT_SECURITY_POLICY, SANDBOX);
     headers.insert(RESOURCE_POLICY.0, RESOURCE_POLICY.1);
     let (length, body) = match original.content {
         Content::Unchanged => return Ok((StatusCode::NOT_MODIFIED, headers).into_response()),

@@ -174,6 +174,7 @@ impl Service {
         }
         // They must not pass to another account with the same user.
         store::images::uploads::cancel_all(&mut tx, user).await?;
+        store::sharing::shares::delete_of_user(&mut tx, user).await?;
         store::identity::sessions::delete_of(&mut tx, id, 0).await?;
         store::identity::api_keys::delete_of(&mut tx, id).await?;
         store::identity::accounts::delete(&mut tx, id, now).await?;

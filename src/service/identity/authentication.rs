@@ -220,6 +220,7 @@ pub fn proof_name(caller: &Caller) -> &'static str {
         Some(AuthMethod::Token(_)) => "token",
         Some(AuthMethod::ApiKey(..)) => "api_key",
         Some(AuthMethod::Job) => "job",
+        Some(AuthMethod::Share) => "share",
     }
 }
 

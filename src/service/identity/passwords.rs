@@ -25,22 +25,36 @@ impl Password {
     pub const MIN_CHARS: usize = 12;
     pub const MAX_CHARS: usize = 128;
 
+    pub const MIN_SHARE_CHARS: usize = 6;
+
     /// # Errors
     /// The rule that `text` breaks, worded for the client.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let text = normalize(text);
-        let characters = text.chars().count();
-        if !(Self::MIN_CHARS..=Self::MAX_CHARS).contains(&characters) {
-            return Err(format!("must be {} to {} characters long", Self::MIN_CHARS, Self::MAX_CHARS));
-        }
-        if text.chars().any(char::is_control) {
-            return Err("must not contain control characters".to_owned());
-        }
+        let Self(text) = Self::of_length(text, Self::MIN_CHARS)?;
         if text.starts_with(API_KEY_PREFIX) {
             return Err(format!("must not start with {API_KEY_PREFIX}, the prefix of API keys"));
         }
         if zxcvbn::zxcvbn(&text, &[]).score() < MIN_SCORE {
             return Err("is too easy to guess; use several unrelated words".to_owned());
+        }
+        Ok(Self(text))
+    }
+
+    /// Parses the password of a share. It can be short: people tell it to each other, and few attempts to guess it are allowed.
+    ///
+    /// # Errors
+    /// The rule that `text` breaks, worded for the client.
+    pub fn parse_for_share(text: &str) -> Result<Self, String> {
+        Self::of_length(text, Self::MIN_SHARE_CHARS)
+    }
+
+    fn of_length(text: &str, min_chars: usize) -> Result<Self, String> {
+        let text = normalize(text);
+        if !(min_chars..=Self::MAX_CHARS).contains(&text.chars().count()) {
+            return Err(format!("must be {min_chars} to {} characters long", Self::MAX_CHARS));
+        }
+        if text.chars().any(char::is_control) {
+            return Err("must not contain control characters".to_owned());
         }
         Ok(Self(text))
     }

@@ -67,7 +67,7 @@ pub(in crate::service) fn interactive_account(caller: &Caller) -> Result<&Accoun
     match caller.authenticated_user().map(|user| &user.auth_method) {
         Some(AuthMethod::Password | AuthMethod::Token(_)) | None => unrestricted_account(caller),
         Some(AuthMethod::ApiKey(..)) => Err(Error::forbidden("An API key cannot do this. Use your password or an access token.")),
-        Some(AuthMethod::GatewayHeader | AuthMethod::Job) => Err(Error::AccountRequired),
+        Some(AuthMethod::GatewayHeader | AuthMethod::Job | AuthMethod::Share) => Err(Error::AccountRequired),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The value of an `Idempotency-Key` header.
 
 use crate::model::draft::UploadId;
+use crate::model::share::ShareId;
 
 /// A string of 1–255 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,12 @@ impl IdempotencyKey {
     /// Returns the key of an upload in several requests. No client can send it, because it has a space.
     pub(in crate::service) fn of_upload(id: UploadId) -> Self {
         Self(format!("upload {id}"))
+    }
+
+    /// Returns the key of an upload by a visitor of a share, who must not get responses to requests of the owner or of visitors of
+    /// other shares. No client can send it, because it has a space.
+    pub(in crate::service) fn of_share(&self, id: ShareId) -> Self {
+        Self(format!("share {id} {}", self.0))
     }
 
     pub(in crate::service) fn as_str(&self) -> &str {

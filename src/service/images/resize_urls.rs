@@ -170,7 +170,7 @@ impl Service {
     }
 
     /// Returns the key that signs URLs.
-    pub(super) async fn url_key(&self) -> Result<Vec<u8>, Error> {
+    pub(in crate::service) async fn url_key(&self) -> Result<Vec<u8>, Error> {
         match self.limits.resizing.signing_keys.first() {
             Some(key) => Ok(key.as_bytes().to_vec()),
             None => Ok(derive_url_key(&self.signing_key().await?.secret)?.to_vec()),

@@ -104,9 +104,24 @@ impl Service {
             Some(signed) => (request.clone(), self.find_signed(caller, id, signed).await?),
             None => (self.restrict_unsigned(request)?, self.find_visible(caller, id).await?),
         };
+        if signed.is_none() {
+            permissions::require_custom_sizes(&image)?;
+        }
+        self.send_permitted_variant(key, &image, &request, sending).await
+    }
+
+    /// Serves a resized version that the operator permits. A plan without other sizes includes the stored thumbnails, which pages
+    /// that show private images request in this way.
+    pub(in crate::service) async fn send_permitted_variant(
+        self: &Arc<Self>,
+        key: &TurnKey,
+        image: &Image,
+        request: &VariantRequest,
+        sending: &SendOptions<'_>,
+    ) -> Result<ServedImage, Error> {
         let format = match &request.format {
             FormatRequest::Named(format) => *format,
-            FormatRequest::Accepted(accept) => accept.choose(is_transparent(&image)),
+            FormatRequest::Accepted(accept) => accept.choose(is_transparent(image)),
         };
         let (size, quality) = ((image.width, image.height), request.quality.unwrap_or(Rendering::DEFAULT_QUALITY));
         let rendering = Rendering::new(size, (request.width, request.height), request.fit, format, quality);
@@ -117,14 +132,13 @@ impl Service {
                 && rendering.quality == Rendering::DEFAULT_QUALITY
         };
         let stored = image.thumbnails.iter().find(is_same);
-        // A plan without other sizes includes the thumbnails, whose URLs must be signed for pages that show private images.
-        if signed.is_none() || !stored.is_some_and(|stored| image.plan_includes_thumbnail(stored.size)) {
-            permissions::require_custom_sizes(&image)?;
+        if !stored.is_some_and(|stored| image.plan_includes_thumbnail(stored.size)) {
+            permissions::require_custom_sizes(image)?;
         }
         match stored {
-            Some(stored) => self.serve_thumbnail(&image, stored, sending).await,
-            None if !is_live(&image) => Err(Error::no_such_image()),
-            None => self.serve_variant(key, &image, &rendering, sending).await,
+            Some(stored) => self.serve_thumbnail(image, stored, sending).await,
+            None if !is_live(image) => Err(Error::no_such_image()),
+            None => self.serve_variant(key, image, &rendering, sending).await,
         }
     }
 

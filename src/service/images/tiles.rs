@@ -8,11 +8,13 @@ use chrono::TimeDelta;
 use super::live::is_live;
 use super::resize_urls::{ResizeUrl, SizeToSign, round_up};
 use super::trash::TrashedImage;
+use super::variant_request::{FormatRequest, VariantRequest};
 use crate::model::caller::Caller;
 use crate::model::collection::CollectionName;
 use crate::model::filter::ImageFilter;
 use crate::model::id::ImageId;
-use crate::model::image::{Image, Thumbnail};
+use crate::model::image::{Format, Image, Thumbnail};
+use crate::model::rendering::{Fit, Rendering};
 use crate::service::Service;
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
@@ -38,8 +40,60 @@ pub struct TilePage {
     pub next: Option<String>,
 }
 
-/// The boxes of the large versions, in pixels. They are created when they are first shown; the thumbnails were created at upload.
-const LARGE_SIDES: [u32; 2] = [1280, 2000];
+/// A large version. It is created when it is first shown; the thumbnails were created at upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LargeSize {
+    Large,
+    Largest,
+}
+
+impl LargeSize {
+    pub const ALL: [Self; 2] = [Self::Large, Self::Largest];
+
+    /// Returns the side of the square that contains the image, in pixels.
+    pub fn side(self) -> u32 {
+        match self {
+            Self::Large => 1280,
+            Self::Largest => 2000,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Large => "large",
+            Self::Largest => "largest",
+        }
+    }
+
+    pub(in crate::service) fn request(self, format: FormatRequest) -> VariantRequest {
+        let side = Some(self.side());
+        VariantRequest { width: side, height: side, fit: Fit::Contain, format, quality: None }
+    }
+
+    /// Returns the large versions of a live image that is larger than its thumbnails, smallest first, if the plan includes them.
+    pub fn of(image: &Image) -> Vec<Self> {
+        let is_included = is_live(image) && image.features.as_ref().is_none_or(|features| features.custom_sizes);
+        let longest = image.width.max(image.height);
+        let mut smaller =
+            image.thumbnails.iter().map(|thumbnail| thumbnail.width.max(thumbnail.height)).max().unwrap_or_default();
+        let mut sizes = Vec::new();
+        for size in Self::ALL.into_iter().filter(|_| is_included) {
+            if longest > smaller && size.side() > smaller {
+                sizes.push(size);
+            }
+            smaller = smaller.max(size.side());
+        }
+        sizes
+    }
+
+    /// Returns the width and height of an image in this size.
+    pub fn pixels(self, image: &Image) -> (u32, u32) {
+        let side = Some(self.side());
+        let rendering =
+            Rendering::new((image.width, image.height), (side, side), Fit::Contain, Format::Jpeg, Rendering::DEFAULT_QUALITY);
+        rendering.map_or((image.width, image.height), |rendering| (rendering.width, rendering.height))
+    }
+}
 
 /// The URLs stay the same for this long, so that browsers can cache the files, and are valid for up to twice as long, because
 /// galleries stay open for hours.
@@ -115,19 +169,10 @@ fn thumbnails(image: &Image) -> Vec<SizeToSign> {
     included.map(size_of_thumbnail).collect()
 }
 
-/// Returns the large versions of a live image that is larger than its thumbnails, if the plan includes them.
+/// Returns the large versions of an image.
 fn large(image: &Image) -> Vec<SizeToSign> {
-    let is_included = is_live(image) && image.features.as_ref().is_none_or(|features| features.custom_sizes);
-    let size = (image.width, image.height);
-    let mut smaller = image.thumbnails.iter().map(|thumbnail| thumbnail.width.max(thumbnail.height)).max().unwrap_or_default();
-    let mut sizes = Vec::new();
-    for side in LARGE_SIDES.into_iter().filter(|_| is_included) {
-        if size.0.max(size.1) > smaller && side > smaller {
-            sizes.push(SizeToSign { width: Some(side), height: Some(side), ..SizeToSign::default() });
-        }
-        smaller = smaller.max(side);
-    }
-    sizes
+    let boxed = |size: LargeSize| SizeToSign { width: Some(size.side()), height: Some(size.side()), ..SizeToSign::default() };
+    LargeSize::of(image).into_iter().map(boxed).collect()
 }
 
 fn size_of_thumbnail(thumbnail: &Thumbnail) -> SizeToSign {

@@ -79,7 +79,7 @@ impl Service {
         let mut signer = self.signer().await?;
         let features = self.features_of(&upload.user_id).await?;
         let id = match &upload.origin {
-            Origin::Form(_) | Origin::Object(_) | Origin::Draft(_) => ImageId::new(&*self.clock),
+            Origin::Form(_) | Origin::Object(_) | Origin::Draft(_) | Origin::Guest(_) => ImageId::new(&*self.clock),
             Origin::Import(claim) => claim.image_id,
         };
         let method = upload.method().name();
@@ -257,7 +257,7 @@ impl Service {
             return Err(Error::internal("the upload took too long, and the cleanup has claimed its objects"));
         }
         match &upload.origin {
-            Origin::Form(_) | Origin::Object(_) => self.complete_key(&mut tx, upload, image).await?,
+            Origin::Form(_) | Origin::Object(_) | Origin::Guest(_) => self.complete_key(&mut tx, upload, image).await?,
             Origin::Draft(draft) => {
                 self.complete_key(&mut tx, upload, image).await?;
                 // Releases what it has reserved.
@@ -274,6 +274,7 @@ impl Service {
         match &upload.origin {
             Origin::Form(_) | Origin::Draft(_) => {}
             Origin::Object(object) => self.complete_adoption(&mut tx, object, image).await?,
+            Origin::Guest(guest) => self.record_guest_image(&mut tx, guest, image).await?,
             Origin::Import(_) => store::images::mark_imported(&mut tx, image.id).await?,
         }
         store::images::tags::insert(&mut tx, image).await?;

@@ -10,6 +10,7 @@ use crate::model::draft::{DraftMethod, UploadId};
 use crate::model::id::ImageId;
 use crate::model::image::Image;
 use crate::model::upload_properties::UploadProperties;
+use crate::service::sharing::shared_images::GuestOrigin;
 use crate::store::jobs::import_queue;
 
 /// A file as it was received, with the texts that describe it.
@@ -30,6 +31,8 @@ pub enum Origin {
     Object(Box<AdoptedObject>),
     /// An upload in several requests.
     Draft(DraftOrigin),
+    /// A form of a visitor of a share.
+    Guest(GuestOrigin),
     /// An item of an import job.
     Import(import_queue::Claim),
 }
@@ -64,6 +67,7 @@ pub enum UploadMethod {
     Direct,
     Tus,
     ResumableForm,
+    Share,
     Import,
 }
 
@@ -85,6 +89,7 @@ impl UploadMethod {
             Self::Direct => "direct",
             Self::Tus => "tus",
             Self::ResumableForm => "resumable_form",
+            Self::Share => "share",
             Self::Import => "import",
         }
     }
@@ -96,6 +101,7 @@ impl Upload {
             Origin::Form(key) => key.as_ref(),
             Origin::Object(object) => object.idempotency_key.as_ref(),
             Origin::Draft(draft) => Some(&draft.key),
+            Origin::Guest(guest) => guest.key.as_ref(),
             Origin::Import(_) => None,
         }
     }
@@ -110,6 +116,7 @@ impl Upload {
             Origin::Form(_) => UploadMethod::Form,
             Origin::Object(_) => UploadMethod::Adoption,
             Origin::Draft(ref draft) => draft.method.into(),
+            Origin::Guest(_) => UploadMethod::Share,
             Origin::Import(_) => UploadMethod::Import,
         }
     }

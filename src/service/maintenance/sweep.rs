@@ -177,7 +177,7 @@ impl Service {
         Ok(if expired > 0 { Outcome::Done } else { Outcome::NothingToDo })
     }
 
-    /// Removes some of the expired sessions, and of the links that expired long ago.
+    /// Removes some of the expired sessions, and of the links and shares that expired long ago.
     ///
     /// # Errors
     /// The database is unavailable; nothing has changed.
@@ -186,8 +186,9 @@ impl Service {
         let mut tx = self.db.begin().await?;
         let sessions = store::identity::sessions::delete_expired(&mut tx, now, BATCH).await?;
         let links = store::sharing::expiring_links::delete_expired(&mut tx, now - EXPIRED_LINK_RETENTION, BATCH).await?;
+        let shares = store::sharing::shares::delete_expired(&mut tx, now - EXPIRED_LINK_RETENTION, BATCH).await?;
         tx.commit().await?;
-        Ok(if sessions + links > 0 { Outcome::Done } else { Outcome::NothingToDo })
+        Ok(if sessions + links + shares > 0 { Outcome::Done } else { Outcome::NothingToDo })
     }
 
     /// Removes some of the idempotency keys that are older than 24 hours.

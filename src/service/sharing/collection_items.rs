@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::collections::{counters, lock, parts};
@@ -178,6 +179,7 @@ impl Service {
         let removed = store::sharing::collection_items::delete_batch(&mut tx, id, REMOVE_BATCH).await?;
         count(&mut tx, removed.into_iter().map(|place| (place, -1)));
         if store::sharing::collection_items::is_empty(&mut tx, id).await? {
+            store::sharing::shares::delete_of_collection(&mut tx, id).await?;
             store::sharing::collections::delete(&mut tx, id).await?;
         }
         tx.commit().await?;
@@ -185,7 +187,8 @@ impl Service {
     }
 }
 
-async fn images_of(
+/// Reads a page of these parts of a collection.
+pub(super) async fn images_of(
     reader: &mut Reader,
     collection: &Collection,
     parts: &[Part],
@@ -235,6 +238,14 @@ pub(in crate::service) async fn sync_image(tx: &mut Tx, image: &Image) -> Result
 pub(in crate::service) async fn remove_image(tx: &mut Tx, id: ImageId) -> Result<(), Error> {
     let counted = store::sharing::collection_items::delete_of_image(tx, id).await?;
     count(tx, counted.into_iter().map(|place| (place, -1)));
+    Ok(())
+}
+
+/// Appends an image that was just inserted to a collection, in the transaction that inserted it.
+pub(super) async fn append(tx: &mut Tx, collection: CollectionId, image: &Image, now: DateTime<Utc>) -> Result<(), Error> {
+    store::sharing::collection_items::insert(tx, collection, image, truncate_to_micros(now)).await?;
+    let (owner, visibility) = (image.user_id.clone(), ItemVisibility::of(image));
+    count(tx, [(CollectionItem { collection, image: image.id, owner, visibility }, 1)]);
     Ok(())
 }
 

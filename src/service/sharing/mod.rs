@@ -1,6 +1,9 @@
-//! Sharing: public links, expiring links, and collections.
+//! Sharing: public links, expiring links, shares, and collections.
 
 pub mod collection_items;
 pub mod collections;
 pub mod expiring_links;
 pub mod public_links;
+pub mod share_access;
+pub mod shared_images;
+pub mod shares;

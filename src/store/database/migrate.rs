@@ -48,6 +48,7 @@ const STEPS: &[Step] = &[
     step!(17, "deleted accounts", "0017_deleted_accounts.sql"),
     step!(18, "adopted objects", "0018_adopted_objects.sql"),
     step!(19, "uploads", "0019_uploads.sql"),
+    step!(20, "shares", "0020_shares.sql"),
 ];
 
 /// Migrates the schema to this version. Checks first, so that a role without schema privileges, or a standby, can serve a

@@ -58,7 +58,7 @@ pub enum Value {
     Integer(Option<i64>),
     Text(Option<String>),
     Bytes(Vec<u8>),
-    Uuid(Uuid),
+    Uuid(Option<Uuid>),
     /// Truncated to microseconds, PostgreSQL's resolution.
     Time(Option<DateTime<Utc>>),
     /// An array or an object. A bare number is not supported: SQLite's text affinity would change its type.
@@ -80,7 +80,8 @@ value_from! {
     String => value => Self::Text(Some(value));
     Option<String> => value => Self::Text(value);
     Vec<u8> => value => Self::Bytes(value);
-    Uuid => value => Self::Uuid(value);
+    Uuid => value => Self::Uuid(Some(value));
+    Option<Uuid> => value => Self::Uuid(value);
     DateTime<Utc> => value => Self::Time(Some(value));
     Option<DateTime<Utc>> => value => Self::Time(value);
     serde_json::Value => value => Self::Json(value);

@@ -1,5 +1,6 @@
-//! The tables of expiring links and of collections.
+//! The tables of expiring links, shares and collections.
 
 pub mod collection_items;
 pub mod collections;
 pub mod expiring_links;
+pub mod shares;

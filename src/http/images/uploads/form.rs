@@ -25,6 +25,7 @@ use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
 use crate::service::images::idempotency_key::IdempotencyKey;
 use crate::service::images::upload_request::{Origin, Upload, Uploaded};
+use crate::service::sharing::share_access::OpenShare;
 
 request_fields! {
     /// The file and its metadata. Parts can be in any order. An empty part counts as absent.
@@ -59,6 +60,14 @@ request_fields! {
     }
 }
 
+/// The file that a visitor of a share adds.
+#[derive(Debug, ToSchema)]
+pub struct GuestUploadForm {
+    /// A JPEG, PNG, GIF or WebP file within the limits of `GET /limits`.
+    #[schema(value_type = String, format = Binary)]
+    pub file: Vec<u8>,
+}
+
 /// A file and its name, if the client sent one.
 #[derive(Debug)]
 pub struct NamedFile {
@@ -68,26 +77,61 @@ pub struct NamedFile {
 
 /// Reads the form and uploads its file.
 pub(super) async fn upload(app: &AppState, identity: &Identity, headers: &HeaderMap, body: Body) -> Result<Uploaded, ApiError> {
-    let max_file_bytes = app.service.limits().max_file_bytes;
-    let limit = max_bytes(app);
-    let body = BoundedBody::new(body, limit, &app.config.body);
     let uploading = async {
         app.service.require_uploader(&identity.caller)?;
-        require_unencoded(headers)?;
-        let announced = announced_length(headers, limit)?;
-        let receiver = app.service.receive_upload(identity.turn_key(), announced).await?;
-        let form = FormParts::read(app, headers, body, &receiver).await?;
+        let (form, receiver) = receive(app, identity, headers, body).await?;
         let (mut upload, file) = form.into_upload(app, identity, identity.default_user_id(), headers)?;
         let (bytes, admitted) = receiver.admit(processing_key(identity, &upload.user_id), file).await?;
         upload.bytes = bytes;
         app.service.upload(&identity.caller, admitted, upload).await.map_err(ApiError::from)
     };
-    uploading.await.map_err(|error| match error.failure() {
+    uploading.await.map_err(|error| with_file_limit(app, error))
+}
+
+/// Reads the form of a visitor of a share, and uploads its file.
+pub(in crate::http) async fn upload_to_share(
+    app: &AppState,
+    identity: &Identity,
+    share: &OpenShare,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Uploaded, ApiError> {
+    let uploading = async {
+        app.service.require_guest_uploads(share)?;
+        let (form, receiver) = receive(app, identity, headers, body).await?;
+        let owner = Ok(share.share.owner.clone());
+        let (mut upload, file) = form.without_texts().into_upload(app, identity, owner, headers)?;
+        let (bytes, admitted) = receiver.admit(None, file).await?;
+        upload.bytes = bytes;
+        app.service.upload_to_share(share, admitted, upload).await.map_err(ApiError::from)
+    };
+    uploading.await.map_err(|error| with_file_limit(app, error))
+}
+
+async fn receive(
+    app: &AppState,
+    identity: &Identity,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(FormParts, Receiver), ApiError> {
+    let limit = max_bytes(app);
+    let body = BoundedBody::new(body, limit, &app.config.body);
+    require_unencoded(headers)?;
+    let announced = announced_length(headers, limit)?;
+    let receiver = app.service.receive_upload(identity.turn_key(), announced).await?;
+    let form = FormParts::read(app, headers, body, &receiver).await?;
+    Ok((form, receiver))
+}
+
+/// Adds the limit of the file to the error for a form that is too large.
+fn with_file_limit(app: &AppState, error: ApiError) -> ApiError {
+    let max_file_bytes = app.service.limits().max_file_bytes;
+    match error.failure() {
         Failure::Service(Error::TooLarge { limit_bytes }) => {
             Error::UploadTooLarge { limit_bytes: *limit_bytes, max_file_bytes }.into()
         }
         _ => error,
-    })
+    }
 }
 
 /// Returns the maximum size of a form.
@@ -200,6 +244,14 @@ impl FormParts {
     fn take_file<T>(&mut self, name: &str, parse: impl FnOnce(NamedFile) -> Result<T, String>) -> Option<T> {
         let file = self.file.take()?;
         self.errors.check(name, parse(file))
+    }
+
+    /// Rejects all parts other than the file.
+    fn without_texts(mut self) -> Self {
+        for name in std::mem::take(&mut self.texts).into_keys() {
+            self.errors.add(name, "is not accepted from visitors of a share");
+        }
+        self
     }
 
     /// Checks every part against its rule. The upload does not contain its file yet.

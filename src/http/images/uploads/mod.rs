@@ -116,7 +116,7 @@ fn uploaded_response(uploaded: &Uploaded) -> Result<Response, ApiError> {
 }
 
 /// Counts an upload that was refused. A client that continues its upload later is not refused.
-fn count_refusal(app: &AppState, method: UploadMethod, failure: &Failure) {
+pub(in crate::http) fn count_refusal(app: &AppState, method: UploadMethod, failure: &Failure) {
     match failure {
         Failure::BodyInterrupted | Failure::Service(Error::WrongOffset { .. } | Error::UploadInUse { .. }) => {}
         Failure::Service(error) => app.service.count_refusal(method, error),

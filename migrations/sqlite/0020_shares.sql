@@ -1,0 +1,23 @@
+-- Shares: pages of an image or a collection for everyone who knows the token. The file of the same name for the other database
+-- makes the same table.
+
+create table shares (
+    id blob primary key,
+    -- In plain text, so that its owner can copy the link again.
+    token text not null,
+    user_id text not null,
+    -- Either an image or a collection.
+    image_id blob references images (id),
+    collection_id blob references collections (id),
+    -- Null is never.
+    expires_at text,
+    password_hash text,
+    -- How many images visitors may add, and have added. Null is none.
+    max_guest_images integer,
+    guest_images integer not null
+);
+create unique index shares_by_token on shares (token);
+create index shares_by_user on shares (user_id, id);
+create index shares_by_image on shares (image_id, id) where image_id is not null;
+create index shares_by_collection on shares (collection_id, id) where collection_id is not null;
+create index shares_by_expiry on shares (expires_at) where expires_at is not null;
