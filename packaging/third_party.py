@@ -30,7 +30,6 @@ BUNDLED = [
     ("SQLite", "libsqlite3-sys", [], "blessing"),
     ("Swagger UI", "utoipa-swagger-ui-vendored", ["res/*.zip!*/LICENSE", "res/*.zip!*/NOTICE"], "Apache-2.0"),
     ("htm", None, ["src/web/assets/vendor/htm/LICENSE"], "Apache-2.0"),
-    ("PhotoSwipe", None, ["src/web/assets/vendor/photoswipe/LICENSE"], "MIT"),
     ("Preact", None, ["src/web/assets/vendor/preact/LICENSE"], "MIT"),
     ("Preact Signals", None, ["src/web/assets/vendor/signals-core/LICENSE"], "MIT"),
     ("ThumbHash", None, ["src/web/assets/vendor/thumbhash/package.json"], "MIT"),

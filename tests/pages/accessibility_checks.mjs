@@ -54,7 +54,7 @@ export const checks = {
     await tileOf(page, images[0]).click();
     await showsPicture(page, images[0].image_id);
     await page.getByRole("button", { name: "Details" }).click();
-    await page.locator(".pswp__details").getByRole("heading", { name: images[0].title }).waitFor();
+    await page.locator(".viewer .details").getByRole("heading", { name: images[0].title }).waitFor();
     await assertAccessibleEverywhere(world, page);
   },
 };

@@ -9,7 +9,7 @@ import { showsPicture } from "./viewer_checks.mjs";
 
 async function closeViewer(page) {
   await page.getByRole("button", { name: "Close" }).click();
-  await page.locator(".pswp").waitFor({ state: "detached" });
+  await page.locator(".viewer").waitFor({ state: "detached" });
 }
 
 export const checks = {
@@ -39,7 +39,7 @@ export const checks = {
 
   async "A picture is changed with the keyboard alone"(world, visit) {
     const { service, user, page, image } = await openOwn(world, visit, ["Other", "Before"], { tags: "sea" });
-    await tabTo(page, ".pswp__details .chip");
+    await tabTo(page, ".viewer .details .chip");
     await page.keyboard.press("Enter");
     await formOf(page).title.waitFor();
     await tabTo(page, "[name=title]");
@@ -59,7 +59,7 @@ export const checks = {
     await detailsOf(page).getByRole("heading", { name: "After", exact: true }).waitFor();
     assert.deepEqual(await storedFields(service, user, image), ["After", "Two\nlines", "sea,sunset", "private"]);
     await page.keyboard.press("Escape");
-    await page.locator(".pswp").waitFor({ state: "detached" });
+    await page.locator(".viewer").waitFor({ state: "detached" });
     await showsPictures(page, ["After (private)", "Other"]);
   },
 

@@ -101,7 +101,7 @@ export const checks = {
     const { form, save } = await openForm(page);
     await form.hover({ position: { x: 20, y: 20 } });
     const isVisible = () => {
-      const { bottom } = document.querySelector(".pswp__details [type=submit]").getBoundingClientRect();
+      const { bottom } = document.querySelector(".viewer .details [type=submit]").getBoundingClientRect();
       return bottom <= innerHeight;
     };
     assert.ok(!(await page.evaluate(isVisible)), "the form is higher than the page");

@@ -23,7 +23,7 @@ export async function showsDetails(page, { image_id: id }) {
 }
 
 export function detailsOf(page) {
-  return page.locator(".pswp__details");
+  return page.locator(".viewer .details");
 }
 
 /** Opens the form. Returns its fields and buttons. */
@@ -55,7 +55,7 @@ export async function valuesOf(form) {
 /** Waits until the picture in the viewer is loaded. */
 export async function pictureIsLoaded(page, id) {
   const isLoaded = (id) => {
-    const images = [...document.querySelectorAll(".pswp__item[aria-hidden=false] img.pswp__img:not(.pswp__img--placeholder)")];
+    const images = [...document.querySelectorAll(".slide[aria-hidden=false] img.full")];
     return images.length > 0 && images.every(({ src, complete, naturalWidth }) => src.includes(id) && complete && naturalWidth > 0);
   };
   await until(page, "the picture is loaded", isLoaded, id);

@@ -142,7 +142,7 @@ export const checks = {
     await page.getByRole("link", { name: "picture.jpg" }).click();
     await page.waitForURL(`${service.publicUrl}/app/images/*`);
     await page.reload();
-    await page.locator(".pswp__img[alt='picture.jpg']").first().waitFor();
+    await page.locator(".slide img[alt='picture.jpg']").first().waitFor();
   },
 
   async "The command for the first picture can be copied"(world, visit) {

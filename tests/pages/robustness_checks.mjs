@@ -41,8 +41,8 @@ export const checks = {
     await until(page, "the picture is shown", () => document.querySelector(".tile img.loaded"));
     assert.equal(await made(), before);
     await tileOf(page, { image_id: id }).click();
-    await page.locator(".pswp__img:not(.pswp__img--placeholder)").first().waitFor();
-    await until(page, "the large version is shown", () => [...document.querySelectorAll(".pswp__img")].some((image) => image.naturalWidth > 900));
+    await page.locator(".slide img.full").first().waitFor();
+    await until(page, "the large version is shown", () => [...document.querySelectorAll(".slide img")].some((image) => image.naturalWidth > 900));
     assert.notEqual(await made(), before);
   },
 

@@ -122,12 +122,12 @@ export const checks = {
     const [, { image_id: id }] = await assertStored(service, user, [kept, deleted]);
     await tileOf(page, { image_id: id }).click();
     await showsPicture(page, id);
-    await dispatch(page, "drop", [dropped], { target: ".pswp" });
+    await dispatch(page, "drop", [dropped], { target: ".viewer" });
     await page.locator(".tile").nth(2).waitFor({ state: "attached" });
     await showsPicture(page, id);
     await page.keyboard.press("i");
-    await page.locator(".pswp__details").getByRole("heading").waitFor();
-    const heading = await page.locator(".pswp__details").getByRole("heading").innerText();
+    await page.locator(".viewer .details").getByRole("heading").waitFor();
+    const heading = await page.locator(".viewer .details").getByRole("heading").innerText();
     await page.keyboard.press("Delete");
     await page.getByText("Picture deleted.").waitFor();
     await assertStored(service, user, [kept, dropped]);

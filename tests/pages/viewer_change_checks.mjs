@@ -18,7 +18,7 @@ async function assertKeysAreAbout(page, gallery, index) {
   const { id, title } = gallery.tiles[index];
   await showsPicture(page, id);
   await page.keyboard.press("i");
-  await page.locator(".pswp__details").getByRole("heading", { name: title, exact: true }).waitFor();
+  await page.locator(".viewer .details").getByRole("heading", { name: title, exact: true }).waitFor();
   gallery.deleted.length = 0;
   await page.keyboard.press("Delete");
   await page.getByText("Picture deleted.").last().waitFor();
@@ -49,7 +49,7 @@ export const checks = {
     await page.getByText("2 pictures").waitFor();
     await page.keyboard.press("Delete");
     await page.getByText("Picture deleted.").waitFor();
-    await page.locator(".pswp").waitFor({ state: "detached", timeout: 5000 });
+    await page.locator(".viewer").waitFor({ state: "detached", timeout: 5000 });
     await page.getByRole("status").getByText("2 pictures").waitFor();
   },
 

@@ -6,22 +6,20 @@ import { CAMERA, MARKUP, createUser, nameOf, openGallery, sharedPictures, showsP
 import { uploadSmall } from "./gallery_page.mjs";
 import { openSynthetic } from "./synthetic_tiles.mjs";
 
-/** Waits until the page shows the picture with this id, its URL names it, and the viewer reads keys. */
+/** Waits until the page shows the picture with this id, and its URL names it. */
 export async function showsPicture(page, id) {
   const isShown = (id) => {
-    const slide = document.querySelector(".pswp__item[aria-hidden=false]");
+    const slide = document.querySelector(".slide[aria-hidden=false]");
     const sources = [...(slide?.querySelectorAll("img") ?? [])].map(({ src }) => src);
     const isIts = sources.length > 0 && sources.every((src) => src.includes(`/images/${id}/`));
-    // PhotoSwipe reads keys from when it adds the neighbours.
-    const readsKeys = [...document.querySelectorAll(".pswp__item")].every(({ style }) => style.display === "block");
-    return isIts && readsKeys && location.pathname.endsWith(`/app/images/${id}`);
+    return isIts && location.pathname.endsWith(`/app/images/${id}`);
   };
   await until(page, `picture ${id} is shown`, isShown, id);
 }
 
 /** Waits until only the gallery is shown, and the picture with this id has the focus. */
 async function isClosedAndFocuses(page, id) {
-  await page.locator(".pswp").waitFor({ state: "detached" });
+  await page.locator(".viewer").waitFor({ state: "detached" });
   await until(page, `picture ${id} has the focus`, (id) => document.activeElement.href?.includes(id), id);
   assert.match(page.url(), /\/app\/(\?.*)?$/);
 }
@@ -45,7 +43,7 @@ export const checks = {
     await page.keyboard.press("ArrowLeft");
     await showsPicture(page, ids[2]);
     await until(page, "the picture is loaded", () => {
-      const image = document.querySelector(".pswp__item[aria-hidden=false] .pswp__img:not(.pswp__img--placeholder)");
+      const image = document.querySelector(".slide[aria-hidden=false] img.full");
       return image?.naturalWidth > 0;
     });
     await page.reload();
@@ -80,7 +78,7 @@ export const checks = {
   async "The focus moves into the viewer, and stays there and in the messages"(world, visit) {
     const { page, ids } = await openSynthetic(world, visit, 20);
     await openViewer(page, ids[1]);
-    await until(page, "the viewer has the focus", () => document.activeElement.closest(".pswp") !== null);
+    await until(page, "the viewer has the focus", () => document.activeElement.closest(".viewer") !== null);
     for (let tabs = 0; tabs < 8; tabs++) {
       await page.keyboard.press("Tab");
       const isBelow = await page.evaluate(() => document.activeElement.closest("header, main") !== null);
@@ -96,7 +94,7 @@ export const checks = {
     await tileOf(page, image).click();
     await showsPicture(page, image.image_id);
     await page.keyboard.press("i");
-    const details = page.locator(".pswp__details");
+    const details = page.locator(".viewer .details");
     await details.getByRole("heading", { name: MARKUP }).waitFor();
     const value = (name) => details.locator("div", { has: page.locator("dt", { hasText: name }) }).locator("dd").innerText();
     assert.equal(await value("Camera"), CAMERA);
@@ -145,7 +143,7 @@ export const checks = {
     const { page, ids, gallery } = await openSynthetic(world, visit, 1);
     await openViewer(page, ids[0]);
     await page.keyboard.press("Delete");
-    await page.locator(".pswp").waitFor({ state: "detached" });
+    await page.locator(".viewer").waitFor({ state: "detached" });
     await page.getByText("No pictures yet").waitFor();
     await page.getByRole("button", { name: "Undo" }).click();
     await showsPictures(page, ["Picture 1"]);
@@ -163,7 +161,7 @@ export const checks = {
     const offersDeletion = await page.getByRole("button", { name: "Delete" }).isVisible();
     await page.keyboard.press("Delete");
     await page.keyboard.press("i");
-    await page.locator(".pswp__details").getByRole("heading", { name: images[0].title }).waitFor();
+    await page.locator(".viewer .details").getByRole("heading", { name: images[0].title }).waitFor();
     assert.equal((await service.get(`/images/${id}`, user.id)).status, 200);
     await page.keyboard.press("Escape");
     await page.getByText("No pictures yet").waitFor();

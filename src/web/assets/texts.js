@@ -188,7 +188,6 @@ export const texts = {
     busy: "The service is busy. Try again in a moment.",
     wrongPassword: "The e-mail address or the password is wrong.",
     copy: "The browser did not allow copying. Select the text and copy it.",
-    outdated: "The service has been updated. Reload the page.",
     unknown: "Something went wrong. Try again.",
   },
 };

@@ -6,7 +6,6 @@ import { Grid } from "./grid.js";
 import { Empty } from "./empty.js";
 import { SelectionBar } from "./selection_bar.js";
 import { failure, isTrash, retry, status, tiles, total } from "./tiles.js";
-import { Viewer } from "../viewer/viewer.js";
 import { start, startFailure } from "../session.js";
 import { date } from "../format.js";
 import { texts } from "../texts.js";
@@ -22,7 +21,7 @@ export const Gallery = observer(() => {
     </div>
     ${isTrash.value && tiles.value.length > 0 && html`<p class="explanation">${texts.trash.explanation(date(tiles.value.at(-1).purged_after))}</p>`}
     ${isEmpty ? html`<${Empty} />` : html`<${Grid} />`} <${Progress} />
-    <${SelectionBar} /> <${Viewer} />
+    <${SelectionBar} />
   </main>`;
 });
 

@@ -13,7 +13,7 @@ import { texts } from "../texts.js";
 const words = texts.bulk;
 
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !document.querySelector("dialog[open], details.menu[open], .pswp")) clear();
+  if (event.key === "Escape" && !document.querySelector("dialog[open], details.menu[open], .viewer")) clear();
 });
 
 export class SelectionBar extends Component {

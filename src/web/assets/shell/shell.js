@@ -7,6 +7,7 @@ import "./title.js";
 import { Header } from "./header.js";
 import { SignIn } from "../account/sign_in.js";
 import { UserName, hasAsked } from "../account/user_name.js";
+import { Viewer } from "../viewer/viewer.js";
 import { DropSign, UploadPanel } from "../upload/panel.js";
 import { uploads } from "../upload/sources.js";
 import { expired, identity, isStarted, user } from "../session.js";
@@ -36,7 +37,7 @@ export class Shell extends Component {
   render(_, { dialog }) {
     return html`<a class="skip-link" href="#content">${texts.skipToContent}</a>
       <${Header} onIdentify=${() => this.open("identify")} />
-      <${Gallery} />
+      <${Gallery} /> <${Viewer} />
       <${UploadPanel} /> <${DropSign} /> <${Toasts} />
       ${dialog === "identify" && html`<${Identify} onClose=${this.close} />`} <${Expired} />`;
   }

@@ -18,7 +18,7 @@ async function write(text) {
   const field = Object.assign(document.createElement("textarea"), { value: text, className: "hidden" });
   const focused = document.activeElement;
   // Outside an open dialog, the field could not be focused.
-  (focused?.closest("dialog, .pswp") ?? document.body).append(field);
+  (focused?.closest("dialog, .viewer") ?? document.body).append(field);
   field.select();
   const done = document.execCommand("copy");
   field.remove();

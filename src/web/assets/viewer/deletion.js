@@ -13,18 +13,18 @@ export function isOwner(tile) {
   return Boolean(user.value) && user.value.id === tile.user_id;
 }
 
-/** Returns whether the picture was deleted. */
-export async function deleteWithUndo(tile) {
+/** `beforeRemoval` is called when the picture is deleted, and still in its list. */
+export async function deleteWithUndo(tile, beforeRemoval) {
   const list = currentList();
   try {
     await request("DELETE", `images/${tile.id}`);
   } catch (error) {
     showToast(error.message);
-    return false;
+    return;
   }
+  beforeRemoval();
   remove(tile, list);
   showToast(words.deleted, { label: words.undo, run: () => restore(tile, list) });
-  return true;
 }
 
 async function restore(tile, list) {

@@ -10,9 +10,14 @@ export class Edit extends Component {
   form = createRef();
   state = { busy: false, error: null, details: {} };
 
-  // `autofocus` works only once in a page.
   componentDidMount() {
+    // `autofocus` works only once in a page.
     this.form.current.elements.title.focus();
+    addEventListener("keydown", this.press, { capture: true });
+  }
+
+  componentWillUnmount() {
+    removeEventListener("keydown", this.press, { capture: true });
   }
 
   submit = async (event) => {
@@ -32,8 +37,9 @@ export class Edit extends Component {
     }
   };
 
-  /** Esc leaves the form, and not the picture. */
+  /** Wherever the focus is, keys are not for the picture: Esc leaves the form only. */
   press = (event) => {
+    if (event.target.closest?.("dialog")) return;
     event.stopPropagation();
     if (event.key === "Escape") this.props.onCancel();
   };
@@ -41,7 +47,7 @@ export class Edit extends Component {
   render({ image, onCancel }, { busy, error, details }) {
     const rule = (name) => details[name] && html`<span class="error">${details[name]}</span>`;
     // Default values, because rendering would put others back over what was typed.
-    return html`<form ref=${this.form} onSubmit=${this.submit} onKeyDown=${this.press}>
+    return html`<form ref=${this.form} onSubmit=${this.submit}>
       <label>${words.title} <input name="title" defaultValue=${image.title ?? ""} maxlength="200" /> ${rule("title")}</label>
       <label>
         ${words.description}

@@ -1,77 +1,112 @@
-// One picture over the whole page. It follows the URL, so that Back closes it and a link opens it.
+// One picture over the whole page, with what can be done with it.
 
-import { Component } from "../ui/html.js";
-import { effect } from "../vendor/signals-core/signals-core.module.js";
+import { Component, createRef, html, observer } from "../ui/html.js";
+import { icon } from "../ui/icons.js";
+import { deleteWithUndo, isOwner } from "./deletion.js";
+import { Details } from "./details.js";
+import { close, isListed, neighbour, position, renew, show, shown } from "./shown.js";
+import { STEPS, Stage } from "./stage.js";
 import { focus } from "../gallery/grid.js";
-import { firstPage, loadMore, tiles } from "../gallery/tiles.js";
-import { Lightbox, loadPhotoSwipe } from "./lightbox.js";
-import { closeImage, go, route } from "../router.js";
-import { request } from "../server.js";
-import { isStarted } from "../session.js";
-import { showToast } from "../ui/toasts.js";
+import { nameOf, total } from "../gallery/tiles.js";
+import { texts } from "../texts.js";
 
-/** More pictures are loaded when only so many are left. */
-const LEFT_BEFORE_LOADING = 10;
-/** How long a picture waits for the gallery around it. */
-const MAX_WAIT_MS = 1000;
+const words = texts.viewer;
+/** How far the arrow keys move a picture that is zoomed. */
+const PAN = 80;
 
-export class Viewer extends Component {
-  lightbox = null;
+export const Viewer = observer(() => {
+  if (!shown.value) return null;
+  const count = isListed.value ? total.value : 1;
+  return html`<${Lightbox} tile=${shown.value} around=${STEPS.map(neighbour)} number=${position.value + 1} count=${count} />`;
+});
+
+class Lightbox extends Component {
+  element = createRef();
+  stage = createRef();
+  state = { showsDetails: false };
+  isDeleting = false;
 
   componentDidMount() {
-    this.stop = effect(() => this.follow(isStarted.value ? route.value.image : null));
+    // The messages can still be reached.
+    setInert(true);
+    this.element.current.focus();
+    addEventListener("keydown", this.press);
   }
 
   componentWillUnmount() {
-    this.stop();
-    this.lightbox?.close();
+    removeEventListener("keydown", this.press);
+    setInert(false);
+    focus.picture(this.props.tile.id);
   }
 
-  /** Opens, changes or closes the picture, as the URL says. */
-  async follow(id) {
-    this.wanted = id;
-    if (!id) {
-      this.lightbox?.close();
-      return;
-    }
-    if (this.lightbox) {
-      this.lightbox.show(id);
-      return;
-    }
-    const [list, PhotoSwipe] = await Promise.all([listWith(id), loadPhotoSwipe()]).catch((error) => {
-      showToast(error.message);
-      closeImage();
-      return [null, null];
-    });
-    if (!list || this.wanted !== id || this.lightbox) return;
-    this.lightbox = new Lightbox(PhotoSwipe, list, id, {
-      onChange: (tile, isNearEnd) => {
-        if (isNearEnd) loadMore();
-        if (tile.id !== this.wanted) go({ image: tile.id, query: route.peek().query }, { replace: true });
-      },
-      onClose: (last) => {
-        this.lightbox = null;
-        closeImage();
-        focus.picture(last);
-      },
-      leftBeforeLoading: LEFT_BEFORE_LOADING,
-    });
+  move(step) {
+    const tile = neighbour(step);
+    if (tile) show(tile);
   }
 
-  render() {
-    return null;
+  toggleDetails = () => this.setState({ showsDetails: !this.state.showsDetails });
+
+  zoom = () => this.stage.current.toggleZoom();
+
+  /** Deletes the picture, and shows the next one. */
+  delete = async () => {
+    if (this.isDeleting || !isOwner(this.props.tile)) return;
+    this.isDeleting = true;
+    const { tile } = this.props;
+    await deleteWithUndo(tile, () => {
+      if (shown.peek()?.id !== tile.id) return;
+      const next = neighbour(1) ?? neighbour(-1);
+      if (next) show(next);
+      else close();
+    });
+    this.isDeleting = false;
+  };
+
+  press = (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("dialog")) return;
+    const { isZoomed } = this.stage.current;
+    const actions = {
+      escape: close,
+      arrowleft: () => this.move(-1),
+      arrowright: () => this.move(1),
+      arrowup: isZoomed && (() => this.stage.current.zoom({ by: { x: 0, y: PAN } })),
+      arrowdown: isZoomed && (() => this.stage.current.zoom({ by: { x: 0, y: -PAN } })),
+      i: !event.repeat && this.toggleDetails,
+      z: !event.repeat && this.zoom,
+      delete: !event.repeat && this.delete,
+    };
+    const act = actions[event.key.toLowerCase()];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  };
+
+  render({ tile, around, number, count }, { showsDetails }) {
+    const button = (name, label, act, properties) =>
+      html`<button class="icon-button" title=${label} aria-label=${label} onClick=${act} ...${properties}>${icon(name)}</button>`;
+    return html`<div
+      ref=${this.element}
+      class=${showsDetails ? "viewer with-details" : "viewer"}
+      role="dialog"
+      aria-modal="true"
+      aria-label=${words.label}
+      tabindex="-1"
+    >
+      <${Stage} ref=${this.stage} around=${around} onShow=${show} onClose=${close} />
+      <div class="buttons">
+        <p role="status"><span class="hidden">${nameOf(tile)}</span> ${number} / ${count}</p>
+        ${button("zoom", words.zoom, this.zoom)} ${button("info", words.details, this.toggleDetails, { "aria-expanded": String(showsDetails) })}
+        ${isOwner(tile) && button("trash", words.delete, this.delete)} ${button("close", words.close, close)}
+      </div>
+      <div class="arrows">
+        ${button("previous", words.previous, () => this.move(-1), { disabled: number === 1 })}
+        ${button("next", words.next, () => this.move(1), { disabled: !neighbour(1) })}
+      </div>
+      ${showsDetails && html`<div class="details"><${Details} key=${tile.id} tile=${tile} onSaved=${() => renew(tile.id)} /></div>`}
+    </div>`;
   }
 }
 
-function pause(ms) {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-/** Returns a function for the pictures to page through: those of the gallery once it has this one, otherwise this one alone. */
-async function listWith(id) {
-  const isIn = (list) => list.some((tile) => tile.id === id);
-  if (isIn(tiles.peek())) return () => tiles.value;
-  // Usually, the gallery is loaded just as fast, and the picture can be opened in its place at once.
-  const [tile] = await Promise.all([request("GET", `app/tiles/${id}`), Promise.race([firstPage(), pause(MAX_WAIT_MS)])]);
-  return () => (isIn(tiles.value) ? tiles.value : [tile]);
+function setInert(inert) {
+  for (const part of document.querySelectorAll("#app > .skip-link, #app > header, #app > main, #app > .uploads")) part.inert = inert;
 }
