@@ -14,6 +14,7 @@ import { checks as editFormChecks } from "./edit_form_checks.mjs";
 import { checks as filterChecks } from "./filter_checks.mjs";
 import { checks as galleryChecks } from "./gallery_checks.mjs";
 import { checks as linkChecks } from "./link_checks.mjs";
+import { checks as gestureChecks } from "./gesture_checks.mjs";
 import { takeScreenshots } from "./screenshots.mjs";
 import { checks as robustnessChecks } from "./robustness_checks.mjs";
 import { checks as scrollingChecks } from "./scrolling_checks.mjs";
@@ -34,6 +35,7 @@ const CHECKS = {
   ...scrollingChecks,
   ...viewerChecks,
   ...viewerChangeChecks,
+  ...gestureChecks,
   ...robustnessChecks,
   ...selectionChecks,
   ...sessionChecks,

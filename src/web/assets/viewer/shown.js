@@ -44,6 +44,8 @@ export function show(tile) {
 
 /** Closes the viewer. */
 export function close() {
+  // Going back twice would leave the gallery.
+  if (!opened.value) return;
   opened.value = null;
   closeImage();
 }
@@ -78,7 +80,8 @@ async function follow(id) {
   } catch (error) {
     if (!isWanted()) return;
     showToast(error.message);
-    close();
+    opened.value = null;
+    closeImage();
   }
 }
 
