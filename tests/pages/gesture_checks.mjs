@@ -73,7 +73,7 @@ export const checks = {
     assertNear(before[0].width, 360, "the picture reaches the edges of the page");
     const { touch, move, lift } = await fingers(page);
     await touch([[300, 400]]);
-    for (const x of [280, 250, 220, 190]) await move([[x, 400]]);
+    for (const x of [280, 240, 200, 150]) await move([[x, 400]]);
     await until(page, "the picture follows", () => document.querySelector(".slide[aria-hidden=false] img").getBoundingClientRect().left < -80);
     const during = [await boxOf(page, 5), await boxOf(page, 6)];
     assertNear(during[0].left - before[0].left, during[1].left - before[1].left, "both move together");

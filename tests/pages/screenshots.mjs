@@ -46,6 +46,11 @@ const PAGES = {
     return page;
   },
   viewer: ({ visit, service, images }) => openGallery(visit, service, USER, `app/images/${images[3].image_id}`),
+  zoomed: async (context) => {
+    const page = await PAGES.viewer(context);
+    await page.getByRole("button", { name: "Zoom" }).click();
+    return page;
+  },
   details: async (context) => {
     const page = await PAGES.viewer(context);
     await page.getByRole("button", { name: "Details" }).click();

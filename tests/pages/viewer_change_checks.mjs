@@ -53,6 +53,35 @@ export const checks = {
     await page.getByRole("status").getByText("2 pictures").waitFor();
   },
 
+  async "A picture that the gallery does not contain does not load all of the gallery"(world, visit) {
+    const pages = [];
+    visit.context.on("request", (request) => /\/app\/tiles\?/.test(request.url()) && pages.push(request.url()));
+    const path = ({ tiles, unlisted }) => {
+      unlisted.push(tiles[0].id);
+      return `app/images/${tiles[0].id}`;
+    };
+    const { page, ids } = await openSynthetic(world, visit, 900, { path });
+    await showsPicture(page, ids[0]);
+    await page.getByText("899 pictures").waitFor();
+    await page.waitForLoadState("networkidle");
+    assert.ok(pages.length <= 2, `${pages.length} pages are loaded`);
+  },
+
+  async "A key while a swipe still moves the picture goes on once or twice, and not back"(world) {
+    const visit = await world.visit({ hasTouch: true });
+    const { page, ids } = await openPicture(world, visit, 5);
+    const session = await page.context().newCDPSession(page);
+    const send = (type, touchPoints) => session.send("Input.dispatchTouchEvent", { type, touchPoints });
+    await send("touchStart", [{ x: 700, y: 300 }]);
+    for (const x of [600, 500, 400, 300]) await send("touchMove", [{ x, y: 300 }]);
+    await send("touchEnd", []);
+    await page.keyboard.press("ArrowRight");
+    await page.waitForTimeout(400);
+    const index = ids.findIndex((id) => page.url().endsWith(id));
+    assert.ok([6, 7].includes(index), `picture ${index}`);
+    await showsPicture(page, ids[index]);
+  },
+
   async "After Undo in the viewer, its keys are about the picture that it shows"(world, visit) {
     const { page, ids, gallery } = await openPicture(world, visit, 5);
     await page.keyboard.press("Delete");

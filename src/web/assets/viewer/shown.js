@@ -63,7 +63,7 @@ effect(() => {
 });
 
 effect(() => {
-  if (shown.value && pictures.value.length - position.value <= LEFT_BEFORE_LOADING) queueMicrotask(loadMore);
+  if (isListed.value && pictures.value.length - position.value <= LEFT_BEFORE_LOADING) queueMicrotask(loadMore);
 });
 
 async function follow(id) {

@@ -4,6 +4,8 @@ import { Component, html } from "../ui/html.js";
 import { averageColor } from "../gallery/placeholder.js";
 import { nameOf } from "../gallery/tiles.js";
 import { renew } from "./shown.js";
+import { sourceOf } from "./source.js";
+import { fit } from "./zoom.js";
 import { texts } from "../texts.js";
 
 export class Slide extends Component {
@@ -22,7 +24,9 @@ export class Slide extends Component {
   };
 
   /** `view`: how the picture is zoomed; `detail`: how much larger than its box it has been. */
-  render({ tile, step, source, box, view, detail }, { isLoaded, failed, attempt }) {
+  render({ tile, step, area, view, detail }, { isLoaded, failed, attempt }) {
+    const source = sourceOf(tile);
+    const box = fit(source ?? area, area);
     const place = { left: `${box.left}px`, top: `${box.top}px`, width: `${box.width}px`, height: `${box.height}px` };
     const transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
     return html`<div class="slide" aria-hidden=${step === 0 ? "false" : "true"} style=${{ left: `calc(${step} * (100% + var(--gap)))` }}>

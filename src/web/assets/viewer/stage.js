@@ -4,20 +4,14 @@ import { Component, createRef, html } from "../ui/html.js";
 import { Gestures } from "./gestures.js";
 import { Slide } from "./slide.js";
 import { sourceOf } from "./source.js";
-import { FITTED, fit, resisted, zoomed } from "./zoom.js";
+import { GAP, STILL, isDown, offsetOf, stepOf } from "./swipe.js";
+import { FITTED, fit, zoomed } from "./zoom.js";
 
 /** The pictures in the document, from the one that is shown: those after it are needed more often. */
 export const STEPS = [-1, 0, 1, 2];
-/** Between two pictures, in pixels. */
-const GAP = 24;
-const STILL = { x: 0, y: 0 };
-/** A swipe counts from this distance, or this share of the width, including where its speed would take it in so many milliseconds. */
-const MIN_SWIPE = 150;
-const MIN_SWIPE_SHARE = 1 / 3;
-const SWIPE_MS = 150;
 /** A picture that is hardly zoomed could not be swiped, and nobody would see why. */
 const MIN_ZOOM = 1.1;
-/** The same as for other browsers, which count in lines. */
+/** Some browsers count in lines what the wheel turns. */
 const LINE = 20;
 /** The wheel moves so far to double the size. */
 const WHEEL_DOUBLES = 500;
@@ -52,6 +46,11 @@ export class Stage extends Component {
     this.resizes.observe(this.element.current);
   }
 
+  componentDidUpdate({ around }) {
+    // What a transition would lead to was about the other picture.
+    if (around[STEPS.indexOf(0)].id !== this.at(0).id) this.done = null;
+  }
+
   componentWillUnmount() {
     this.props.ref.current = null;
     this.resizes.disconnect();
@@ -69,7 +68,7 @@ export class Stage extends Component {
   viewAfter(change) {
     const { area, view } = this.state;
     const source = sourceOf(this.at(0));
-    return source ? zoomed(view, change, fit(source, area), area) : FITTED;
+    return source && area ? zoomed(view, change, fit(source, area), area) : FITTED;
   }
 
   zoom(change) {
@@ -81,20 +80,18 @@ export class Stage extends Component {
   toggleZoom(at = null) {
     const { area, detail } = this.state;
     const source = sourceOf(this.at(0));
-    if (!source) return;
+    if (!source || !area) return;
     const { closeUp } = fit(source, area);
     const view = this.isZoomed ? FITTED : this.viewAfter({ scale: closeUp, at: at ?? { x: area.x + area.width / 2, y: area.y + area.height / 2 } });
     this.settle({ view, detail: Math.max(detail, view.scale) });
   }
 
-  drag({ kind, at, by, total, ratio, isTouch }) {
+  drag(drag) {
+    const { kind, at, by, ratio } = drag;
     if (kind === "pinch" || this.isZoomed) {
       this.setState({ view: this.viewAfter({ scale: this.state.view.scale * ratio, at, by }), offset: STILL });
-    } else if (kind === "horizontal") {
-      const leads = this.at(total.x > 0 ? -1 : 1);
-      this.setState({ offset: { x: leads ? total.x : resisted(total.x), y: 0 } });
-    } else if (isTouch) {
-      this.setState({ offset: { x: 0, y: total.y > 0 ? total.y : resisted(total.y) } });
+    } else {
+      this.setState({ offset: offsetOf(drag, (step) => this.at(step)) });
     }
   }
 
@@ -105,14 +102,10 @@ export class Stage extends Component {
       else this.zoom({});
       return;
     }
-    const step = -Math.sign(offset.x);
-    const isFar = (axis, length) => {
-      const end = offset[axis] + speed[axis] * SWIPE_MS;
-      return end * offset[axis] > 0 && Math.abs(end) > Math.min(MIN_SWIPE, length * MIN_SWIPE_SHARE);
-    };
-    const next = step !== 0 && isFar("x", area.width) && this.at(step);
-    if (next) this.settle({ offset: { x: -step * (area.width + GAP), y: 0 } }, () => this.props.onShow(next));
-    else if (offset.y > 0 && isFar("y", area.height)) this.settle({ offset: { x: 0, y: innerHeight } }, this.props.onClose);
+    const step = stepOf(offset, speed, area);
+    const next = this.at(step);
+    if (step && next) this.settle({ offset: { x: -step * (area.width + GAP), y: 0 } }, () => this.props.onShow(next));
+    else if (isDown(offset, speed, area)) this.settle({ offset: { x: 0, y: innerHeight } }, this.props.onClose);
     else this.settle({ offset: STILL });
   }
 
@@ -156,10 +149,8 @@ export class Stage extends Component {
     const handlers = { onPointerDown: press, onPointerMove: move, onPointerUp: lift, onPointerCancel: lift, onWheel: this.turn };
     const slide = (tile, index) => {
       const step = STEPS[index];
-      // Only a picture that has no size of its own has none.
-      const source = tile && sourceOf(tile);
       const own = step === 0 ? { view, detail } : { view: FITTED, detail: 1 };
-      return tile && html`<${Slide} key=${tile.id} tile=${tile} step=${step} source=${source} box=${fit(source ?? area, area)} ...${own} />`;
+      return tile && html`<${Slide} key=${tile.id} tile=${tile} step=${step} area=${area} ...${own} />`;
     };
     return html`<div ref=${this.element} class=${names} ...${handlers}>
       <div class="backdrop" style=${{ opacity }}></div>

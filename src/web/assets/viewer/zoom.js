@@ -6,8 +6,6 @@ const MIN_CLOSE_UP = 2;
 const MAX_CLOSE_UP = 3;
 /** Small pictures too can be enlarged so much. */
 const MIN_LIMIT = 4;
-/** Beyond an end, what is dragged follows so much of the way. */
-const ELASTICITY = 0.3;
 
 export const FITTED = { scale: 1, x: 0, y: 0 };
 
@@ -30,11 +28,6 @@ export function zoomed(view, { scale = view.scale, at = { x: 0, y: 0 }, by = { x
     x: within(x, box.left, box.width * next, area.x, area.width),
     y: within(y, box.top, box.height * next, area.y, area.height),
   };
-}
-
-/** Returns how far a drag that leads nowhere moves what is dragged. */
-export function resisted(distance) {
-  return distance * ELASTICITY;
 }
 
 /** Centres what is smaller than the area. What is larger has its edges at those of the area, or outside. */
