@@ -333,6 +333,7 @@ impl Config {
             log_client_address: self.log_client_address,
             sends_104: self.uploads.send_104_responses,
             serves_pages: self.pages.pages,
+            noindex: self.pages.noindex,
         }
     }
 

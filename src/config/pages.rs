@@ -9,4 +9,8 @@ pub struct PageConfig {
     /// API.
     #[arg(long, help_heading = "Web pages", env = "PAGES", default_value_t = true, action = clap::ArgAction::Set)]
     pub pages: bool,
+
+    /// Whether the pages of shares and public collections ask search engines not to list them.
+    #[arg(long, help_heading = "Web pages", env = "NOINDEX", default_value_t = true, action = clap::ArgAction::Set)]
+    pub noindex: bool,
 }

@@ -51,6 +51,8 @@ pub struct HttpConfig {
     pub sends_104: bool,
     /// Whether the service serves web pages for people, other than its documentation.
     pub serves_pages: bool,
+    /// Whether the pages of shares and collections ask search engines not to list them.
+    pub noindex: bool,
 }
 
 impl HttpConfig {

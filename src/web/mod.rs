@@ -10,8 +10,12 @@ mod assets;
 mod bundle;
 mod docs;
 mod home;
+mod messages;
+mod negotiation;
 mod pages;
+mod preview;
 mod sessions;
+mod shared_pages;
 mod tiles;
 
 use std::sync::{Arc, LazyLock};
@@ -31,7 +35,9 @@ pub fn router(service: Arc<Service>, config: HttpConfig) -> Router {
     let (routes, document) = api::api(&state);
     let routes = routes.merge(docs::routes(document)).merge(home::routes(state.config.serves_pages));
     let routes = if state.config.serves_pages { routes.merge(page_routes(&state)) } else { routes };
-    api::router(routes, state)
+    let serves_pages = state.config.serves_pages;
+    let router = api::router(routes, state);
+    if serves_pages { router.layer(axum::middleware::from_fn(negotiation::prefer_pages)) } else { router }
 }
 
 fn page_routes(state: &AppState) -> Router<AppState> {
@@ -42,12 +48,22 @@ fn page_routes(state: &AppState) -> Router<AppState> {
         .route("/app/tiles/{image_id}", get(tiles::get_tile))
         .route("/app/trash", get(pages::show_trash))
         .route("/app/trash/tiles", get(tiles::list_trash))
+        .route("/s/{token}/page", get(shared_pages::show_share))
+        .route("/s/{token}/tiles", get(shared_pages::list_share_tiles))
+        .route("/s/{token}/enter", post(shared_pages::enter_share))
+        .route("/s/oembed", get(preview::get_oembed))
+        .route("/c/{name}/page", get(shared_pages::show_collection))
+        .route("/c/{name}/tiles", get(shared_pages::list_collection_tiles))
         .route("/app/session/start", post(sessions::start_session))
         .route("/app/session/refresh", post(sessions::refresh_session))
         .route("/app/session/end", post(sessions::end_session));
     api::authenticated(authenticated, state)
         .route("/app", get(async || redirect("app/")))
         .route("/app/assets/{digest}/{*file}", get(assets::get_asset))
+        .route("/s/{token}/slash", get(negotiation::remove_slash))
+        .route("/c/{name}/slash", get(negotiation::remove_slash))
+        .route("/s/assets/{digest}/{*file}", get(assets::get_asset))
+        .route("/app/{*path}", get(messages::no_such_page))
 }
 
 /// Redirects to a location relative to the request's URL, as the browser sees it (RFC 9110, 10.2.2).

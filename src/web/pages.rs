@@ -4,9 +4,9 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 
-use super::assets::{ASSETS, SCRIPT, STYLES};
+use super::assets::ASSETS;
 use crate::http::error::ApiError;
 use crate::http::identity::gateway::AuthMode;
 use crate::http::request::extractors::CallerOf;
@@ -31,7 +31,7 @@ const PAGE_HEADERS: [(HeaderName, HeaderValue); 4] = [
 ];
 
 /// What the script imports, to be requested together with it.
-const PRELOADED: [&str; 4] = [
+pub const PRELOADED: [&str; 4] = [
     "vendor/preact/preact.module.js",
     "vendor/htm/htm.module.js",
     "vendor/signals-core/signals-core.module.js",
@@ -44,9 +44,7 @@ const PRELOADED: [&str; 4] = [
 struct AppPage<'a> {
     /// The relative URL of the scripts and styles.
     assets: String,
-    script: &'a str,
-    modules: &'a [&'a str],
-    styles: &'a str,
+    noindex: bool,
     /// How the page learns who uses it.
     identity: Identity,
     /// The user that a gateway names, or empty.
@@ -101,15 +99,40 @@ pub async fn show_image(
 
 /// `up` leads from the directory of the page's URL to `/app/`.
 fn page(app: &AppState, caller: &Caller, up: &str) -> Result<Response, ApiError> {
-    let template = AppPage {
-        assets: format!("{up}assets/{}", ASSETS.digest),
-        script: SCRIPT,
-        modules: &PRELOADED,
-        styles: STYLES,
+    let page = AppPage {
+        assets: assets(up),
+        noindex: true,
         identity: Identity::of(caller, &app.config),
         user: caller.user().map(UserId::as_str).unwrap_or_default(),
     };
-    let html = template.render().map_err(Error::internal)?;
+    Ok(respond(StatusCode::OK, Frame { noindex: true }, &page)?)
+}
+
+/// Returns the relative URL of the scripts and styles. `up` leads from the directory of the page's URL to `/app/` or `/s/`.
+pub fn assets(up: &str) -> String {
+    format!("{up}assets/{}", ASSETS.digest)
+}
+
+/// What the headers of a page depend on.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame {
+    /// Whether search engines must not list the page.
+    noindex: bool,
+}
+
+impl Frame {
+    /// Returns the frame of a page for visitors.
+    pub fn of(app: &AppState) -> Self {
+        Self { noindex: app.config.noindex }
+    }
+}
+
+pub fn respond(status: StatusCode, frame: Frame, page: &impl Template) -> Result<Response, Error> {
+    let html = page.render().map_err(Error::internal)?;
     let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))];
-    Ok((PAGE_HEADERS, content_type, html).into_response())
+    let mut response = (status, PAGE_HEADERS, content_type, html).into_response();
+    if frame.noindex {
+        response.headers_mut().insert("x-robots-tag", HeaderValue::from_static("noindex"));
+    }
+    Ok(response)
 }

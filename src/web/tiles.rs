@@ -9,55 +9,60 @@ use serde::Serialize;
 use crate::http::AppState;
 use crate::http::error::ApiError;
 use crate::http::images::listing::ListRequest;
-use crate::http::images::views::{Base64, Text, Time};
+use crate::http::images::views::{self as api, Base64, Text, Time};
 use crate::http::request::authorization::User;
 use crate::http::request::extractors::{CallerOf, RequestUri, TurnKeyOf};
 use crate::http::request::paging::PageRequest;
 use crate::http::request::parameters::{NoQuery, PathParam};
+use crate::http::sharing::shared_images::SharedSizes;
 use crate::model::id::ImageId;
-use crate::model::image::Visibility;
-use crate::model::text::Title;
+use crate::model::image::{Image, Visibility};
+use crate::model::share::Share;
+use crate::model::text::{Description, Title};
 use crate::service::images::resize_urls::ResizeUrl;
 use crate::service::images::tiles::Tile;
 
 /// A page of tiles.
 #[derive(Debug, Serialize)]
-struct TilePageView<'a, T> {
-    tiles: Vec<T>,
-    total: u64,
-    next: Option<&'a str>,
+pub struct TilePageView<'a, T> {
+    pub tiles: Vec<T>,
+    pub total: u64,
+    pub next: Option<&'a str>,
 }
 
 /// An image of the gallery.
 #[derive(Debug, Serialize)]
-struct TileView<'a> {
+pub struct TileView<'a> {
     id: Text<ImageId>,
     /// The size of the original in pixels, as displayed.
     width: u32,
     height: u32,
     /// The title, or else the caption.
     title: Option<&'a str>,
+    description: Option<&'a str>,
     file_name: &'a str,
+    /// Empty in a share.
     user_id: &'a str,
     private: bool,
-    /// Whether the original is animated and its public link works.
     animated: bool,
+    /// The URL of the original, if the page may show it without credentials.
+    original: Option<String>,
     created_at: Text<Time>,
     /// A ThumbHash in base64.
     placeholder: Text<Base64<'a>>,
     /// The stored sizes, narrowest first.
-    sizes: Vec<SizeView<'a>>,
+    sizes: Vec<SizeView>,
     /// The sizes that are created when they are first requested.
-    large: Vec<SizeView<'a>>,
+    large: Vec<SizeView>,
 }
 
 /// A resized image.
 #[derive(Debug, Serialize)]
-struct SizeView<'a> {
+pub struct SizeView {
     width: u32,
     height: u32,
-    /// The signed query of `images/{id}/thumbnail`.
-    query: &'a str,
+    /// Relative to the base URL of the service.
+    url: String,
 }
 
 pub async fn list_tiles(
@@ -106,25 +111,56 @@ pub async fn list_trash(
 }
 
 impl<'a> TileView<'a> {
-    fn new(tile: &'a Tile) -> Self {
+    pub fn new(tile: &'a Tile) -> Self {
         let image = &tile.image;
+        let original = has_public_link(image).then(|| format!("i/{}", image.id));
+        let (sizes, large) = (sizes(image.id, &tile.thumbnails), sizes(image.id, &tile.large));
+        let private = image.visibility == Visibility::Private;
+        Self { user_id: image.user_id.as_str(), private, ..Self::of(image, original, sizes, large) }
+    }
+
+    fn of(image: &'a Image, original: Option<String>, sizes: Vec<SizeView>, large: Vec<SizeView>) -> Self {
         Self {
             id: Text(image.id),
             width: image.width,
             height: image.height,
             title: image.title.as_ref().map(Title::as_str).or(image.caption.text.as_deref()),
+            description: image.description.as_ref().map(Description::as_str),
             file_name: image.file_name.as_str(),
-            user_id: image.user_id.as_str(),
-            private: image.visibility == Visibility::Private,
-            animated: image.metadata.animated && image.plan_includes_original(),
+            user_id: "",
+            private: false,
+            animated: image.metadata.animated,
+            original,
             created_at: Text(Time(image.id.created_at())),
             placeholder: Text(Base64(&image.placeholder)),
-            sizes: sizes(&tile.thumbnails),
-            large: sizes(&tile.large),
+            sizes,
+            large,
         }
+    }
+
+    /// Returns the tile of an image of a share. Visitors do not learn whose it is, and who else can see it.
+    pub fn of_share(app: &AppState, share: &Share, image: &'a Image) -> Self {
+        let base = format!("s/{}", share.token.as_str());
+        let view = |(size, path): (api::SizeView, String)| SizeView {
+            width: size.width,
+            height: size.height,
+            url: format!("{base}/{path}"),
+        };
+        let SharedSizes { stored, large } = SharedSizes::of(&app.service, image);
+        let original = image.plan_includes_original().then(|| format!("{base}/images/{}", image.id));
+        Self::of(image, original, stored.into_iter().map(view).collect(), large.into_iter().map(view).collect())
     }
 }
 
-fn sizes(urls: &[ResizeUrl]) -> Vec<SizeView<'_>> {
-    urls.iter().map(|url| SizeView { width: url.width, height: url.height, query: &url.query }).collect()
+fn has_public_link(image: &Image) -> bool {
+    image.visibility == Visibility::Public && image.plan_includes_original()
+}
+
+fn sizes(id: ImageId, urls: &[ResizeUrl]) -> Vec<SizeView> {
+    let view = |ResizeUrl { query, width, height }: &ResizeUrl| SizeView {
+        width: *width,
+        height: *height,
+        url: format!("images/{id}/thumbnail?{query}"),
+    };
+    urls.iter().map(view).collect()
 }

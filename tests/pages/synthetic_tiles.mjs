@@ -82,9 +82,10 @@ export function syntheticName(index) {
 
 function tile(index, user, hasFiles) {
   const [width, height] = SIZES[index % SIZES.length];
+  // The newest is first, and has the highest id.
+  const id = `00000000-0000-7000-8000-${String(10 ** 11 - index).padStart(12, "0")}`;
   return {
-    // The newest is first, and has the highest id.
-    id: `00000000-0000-7000-8000-${String(10 ** 11 - index).padStart(12, "0")}`,
+    id,
     width,
     height,
     title: syntheticName(index),
@@ -94,7 +95,7 @@ function tile(index, user, hasFiles) {
     animated: false,
     created_at: "2026-11-30T12:00:00Z",
     placeholder: PLACEHOLDER,
-    sizes: hasFiles ? [{ width, height, query: "width=1200" }] : [],
+    sizes: hasFiles ? [{ width, height, url: `images/${id}/thumbnail?width=1200` }] : [],
     large: [],
   };
 }

@@ -11,7 +11,7 @@ use super::trash::TrashedImage;
 use super::variant_request::{FormatRequest, VariantRequest};
 use crate::model::caller::Caller;
 use crate::model::collection::CollectionName;
-use crate::model::filter::ImageFilter;
+use crate::model::filter::{ImageFilter, Part};
 use crate::model::id::ImageId;
 use crate::model::image::{Format, Image, Thumbnail};
 use crate::model::rendering::{Fit, Rendering};
@@ -19,6 +19,8 @@ use crate::service::Service;
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
 use crate::service::paging::Page;
+use crate::service::sharing::collections::counters;
+use crate::store;
 
 /// An image of a gallery.
 #[derive(Debug, Clone)]
@@ -133,6 +135,25 @@ impl Service {
         let images = items.iter().map(|trashed| Arc::clone(&trashed.image)).collect();
         let items = self.sign_tiles(images).await?.into_iter().zip(items).collect();
         Ok((Page { items, next }, total))
+    }
+
+    /// Lists a page of the public images of a collection, as [`Service::show_collection`].
+    ///
+    /// # Errors
+    /// As for [`Service::show_collection`].
+    pub async fn show_collection_tiles(
+        &self,
+        caller: &Caller,
+        name: &CollectionName,
+        limit: u32,
+        token: Option<&str>,
+    ) -> Result<TilePage, Error> {
+        let (collection, page) = self.show_collection(caller, name, limit, token).await?;
+        let mut reader = self.db.reader().await?;
+        let total = store::images::counters::read_sum(&mut reader, &counters(collection.id, &[Part::Public])).await?;
+        drop(reader);
+        let tiles = self.sign_tiles(page.images.into_iter().map(Arc::new).collect()).await?;
+        Ok(TilePage { tiles, total, next: page.next })
     }
 
     /// Finds the tile of an image.

@@ -1,3 +1,4 @@
 mod pages;
 mod sessions;
+mod shared_pages;
 mod tiles;

@@ -22,7 +22,8 @@ fn titles(tiles: &[Value]) -> Vec<&str> {
 /// Returns the paths of all sizes of a tile, with their widths and heights.
 fn urls(tile: &Value) -> Vec<(String, u64, u64)> {
     let url = |size: &Value| {
-        let path = format!("/images/{}/thumbnail?{}", tile["id"].as_str().unwrap(), size["query"].as_str().unwrap());
+        let path = format!("/{}", size["url"].as_str().unwrap());
+        assert!(path.starts_with(&format!("/images/{}/thumbnail?", tile["id"].as_str().unwrap())), "{path}");
         (path, size["width"].as_u64().unwrap(), size["height"].as_u64().unwrap())
     };
     [&tile["sizes"], &tile["large"]].into_iter().flat_map(|sizes| sizes.as_array().unwrap()).map(url).collect()

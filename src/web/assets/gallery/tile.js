@@ -37,10 +37,10 @@ export class Tile extends Component {
 
   /** The URLs expire after hours. New ones are requested once. */
   fail = async () => {
-    const [{ query }] = this.props.tile.sizes;
+    const [{ url }] = this.props.tile.sizes;
     const tile = this.isReloaded || isTrash.peek() ? null : await reload(this.props.tile.id);
     this.isReloaded = true;
-    if (tile?.sizes[0]?.query === query || !tile) this.setState({ failed: true });
+    if (tile?.sizes[0]?.url === url || !tile) this.setState({ failed: true });
   };
 
   open = (event) => {

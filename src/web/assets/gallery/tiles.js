@@ -139,7 +139,7 @@ export function nameOf(tile) {
 
 /** Returns the URL of a picture in one of its sizes. */
 export function urlOfSize(tile, size) {
-  return `${base.pathname}images/${tile.id}/thumbnail?${size.query}`;
+  return `${base.pathname}${size.url}`;
 }
 
 /** Returns sizes of a picture as a value for `srcset`. */

@@ -1,0 +1,177 @@
+//! The pages of shares and of public collections, and the tiles on them. They are for visitors: everything that the page of a
+//! share requests is below `/s/`.
+
+use askama::Template;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use super::messages;
+use super::pages::{self, Frame};
+use super::preview::Preview;
+use super::tiles::{TilePageView, TileView};
+use crate::http::AppState;
+use crate::http::error::{ApiError, Failure};
+use crate::http::request::body::{require_unencoded, with_timeout};
+use crate::http::request::extractors::{CallerOf, Identity};
+use crate::http::request::paging::PageRequest;
+use crate::http::request::parameters::{NoQuery, PathParam};
+use crate::http::sharing::shared_images::{open, set_pass};
+use crate::model::collection::CollectionName;
+use crate::service::error::Error;
+
+/// The page of a share or of a public collection.
+#[derive(Template)]
+#[template(path = "shared.html", config = "src/web/askama.toml")]
+struct SharedPage<'a> {
+    assets: String,
+    noindex: bool,
+    preview: &'a Preview,
+    /// The path of the tiles and uploads of the page, relative to the base URL of the service.
+    source: String,
+    guest_images_left: u32,
+}
+
+/// The page that asks for the password of a share.
+#[derive(Template)]
+#[template(path = "password.html", config = "src/web/askama.toml")]
+struct PasswordPage {
+    assets: String,
+    noindex: bool,
+    /// The relative URL of [`enter_share`].
+    action: String,
+    error: Option<String>,
+}
+
+/// Maximum size of the password form.
+const MAX_FORM_BYTES: usize = 4096;
+
+/// Responds with the page of a share to a request for `/s/{token}`.
+pub async fn show_share(
+    State(app): State<AppState>,
+    CallerOf(_): CallerOf,
+    PathParam(token): PathParam<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let page = async {
+        let share = open(&app, &token, &headers).await?;
+        let first = app.service.list_shared_images(&share, 1, None).await?;
+        let preview = Preview::of_share(&app, &share.share, &first);
+        let page = SharedPage {
+            assets: pages::assets(""),
+            noindex: app.config.noindex,
+            preview: &preview,
+            source: format!("s/{token}"),
+            guest_images_left: share.share.guest_images_left(),
+        };
+        pages::respond(StatusCode::OK, Frame::of(&app), &page)
+    };
+    match page.await {
+        Err(Error::SharePasswordRequired) => ask_for_password(&app, StatusCode::FORBIDDEN, &token, "", None),
+        Err(error) => messages::respond(&app, error.into(), ""),
+        Ok(response) => Ok(response),
+    }
+}
+
+/// Checks the password that the form of [`PasswordPage`] sends.
+pub async fn enter_share(
+    State(app): State<AppState>,
+    _: NoQuery,
+    identity: Identity,
+    PathParam(token): PathParam<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let entering = async {
+        let password = read_password(&headers, body).await?;
+        Ok::<_, ApiError>(app.service.enter_share(&token, &password, identity.address).await?)
+    };
+    let error = match entering.await {
+        Ok(pass) => {
+            let location = HeaderValue::from_str(&format!("../{token}")).map_err(Error::internal)?;
+            let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response();
+            if let Some(pass) = pass {
+                response.headers_mut().insert(header::SET_COOKIE, set_pass(&app, &headers, &pass)?);
+            }
+            return Ok(response);
+        }
+        Err(error) => error,
+    };
+    match error.failure() {
+        Failure::Service(wrong @ (Error::Forbidden { .. } | Error::TooManyRequests { .. })) => {
+            ask_for_password(&app, error.failure().error_type().status(), &token, "../", Some(wrong.to_string()))
+        }
+        _ => messages::respond(&app, error, "../"),
+    }
+}
+
+async fn read_password(headers: &HeaderMap, body: Body) -> Result<String, ApiError> {
+    require_unencoded(headers)?;
+    let too_large = |_| Error::TooLarge { limit_bytes: MAX_FORM_BYTES as u64 };
+    let form = with_timeout(axum::body::to_bytes(body, MAX_FORM_BYTES)).await?.map_err(too_large)?;
+    let field = form_urlencoded::parse(&form).find(|(name, _)| name == "password");
+    field.map(|(_, password)| password.into_owned()).ok_or_else(|| Error::invalid("password", "is required").into())
+}
+
+/// `up` leads from the directory of the page's URL to `/s/`.
+fn ask_for_password(
+    app: &AppState,
+    status: StatusCode,
+    token: &str,
+    up: &str,
+    error: Option<String>,
+) -> Result<Response, ApiError> {
+    let page = PasswordPage { assets: pages::assets(up), noindex: true, action: format!("{up}{token}/enter"), error };
+    Ok(pages::respond(status, Frame::of(app), &page)?)
+}
+
+pub async fn list_share_tiles(
+    State(app): State<AppState>,
+    CallerOf(_): CallerOf,
+    PathParam(token): PathParam<String>,
+    page: PageRequest,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let share = open(&app, &token, &headers).await?;
+    let page = app.service.list_shared_images(&share, page.limit, page.token.as_deref()).await?;
+    let tiles = page.images.iter().map(|image| TileView::of_share(&app, &share.share, image)).collect();
+    Ok(Json(TilePageView { tiles, total: page.total, next: page.next.as_deref() }).into_response())
+}
+
+/// Responds with the page of a public collection to a request for `/c/{name}`.
+pub async fn show_collection(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    PathParam(name): PathParam<String>,
+) -> Result<Response, ApiError> {
+    let page = async {
+        let name = CollectionName::parse(&name).map_err(|_| Error::no_such_collection())?;
+        let first = app.service.show_collection_tiles(&caller, &name, 1, None).await?;
+        let preview = Preview::of_collection(&app, &name, &first);
+        let page = SharedPage {
+            assets: pages::assets("../s/"),
+            noindex: app.config.noindex,
+            preview: &preview,
+            source: format!("c/{name}"),
+            guest_images_left: 0,
+        };
+        pages::respond(StatusCode::OK, Frame::of(&app), &page)
+    };
+    match page.await {
+        Err(error) => messages::respond(&app, error.into(), "../s/"),
+        Ok(response) => Ok(response),
+    }
+}
+
+pub async fn list_collection_tiles(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    PathParam(name): PathParam<CollectionName>,
+    page: PageRequest,
+) -> Result<Response, ApiError> {
+    let page = app.service.show_collection_tiles(&caller, &name, page.limit, page.token.as_deref()).await?;
+    let tiles = page.tiles.iter().map(TileView::new).collect();
+    Ok(Json(TilePageView { tiles, total: page.total, next: page.next.as_deref() }).into_response())
+}
