@@ -25,6 +25,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::{HeaderValue, StatusCode, header};
 
+use crate::http::maintenance::limits;
 use crate::http::{self as api, AppState, HttpConfig};
 use crate::service::Service;
 
@@ -50,16 +51,20 @@ fn page_routes(state: &AppState) -> Router<AppState> {
         .route("/app/trash/tiles", get(tiles::list_trash))
         .route("/s/{token}/page", get(shared_pages::show_share))
         .route("/s/{token}/tiles", get(shared_pages::list_share_tiles))
+        .route("/s/{token}/tiles/{image_id}", get(shared_pages::get_share_tile))
         .route("/s/{token}/enter", post(shared_pages::enter_share))
         .route("/s/oembed", get(preview::get_oembed))
         .route("/c/{name}/page", get(shared_pages::show_collection))
         .route("/c/{name}/tiles", get(shared_pages::list_collection_tiles))
+        .route("/c/{name}/tiles/{image_id}", get(shared_pages::get_collection_tile))
         .route("/app/session/start", post(sessions::start_session))
         .route("/app/session/refresh", post(sessions::refresh_session))
         .route("/app/session/end", post(sessions::end_session));
     api::authenticated(authenticated, state)
         .route("/app", get(async || redirect("app/")))
         .route("/app/assets/{digest}/{*file}", get(assets::get_asset))
+        // As `/limits`: the pages of shares request only what is below `/s/`.
+        .route("/s/limits", get(limits::get_limits))
         .route("/s/{token}/slash", get(negotiation::remove_slash))
         .route("/c/{name}/slash", get(negotiation::remove_slash))
         .route("/s/assets/{digest}/{*file}", get(assets::get_asset))

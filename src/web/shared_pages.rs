@@ -17,9 +17,10 @@ use crate::http::error::{ApiError, Failure};
 use crate::http::request::body::{require_unencoded, with_timeout};
 use crate::http::request::extractors::{CallerOf, Identity};
 use crate::http::request::paging::PageRequest;
-use crate::http::request::parameters::{NoQuery, PathParam};
+use crate::http::request::parameters::{NoQuery, PathParam, PathParams};
 use crate::http::sharing::shared_images::{open, set_pass};
 use crate::model::collection::CollectionName;
+use crate::model::id::ImageId;
 use crate::service::error::Error;
 
 /// The page of a share or of a public collection.
@@ -140,6 +141,18 @@ pub async fn list_share_tiles(
     Ok(Json(TilePageView { tiles, total: page.total, next: page.next.as_deref() }).into_response())
 }
 
+pub async fn get_share_tile(
+    State(app): State<AppState>,
+    _: NoQuery,
+    CallerOf(_): CallerOf,
+    PathParams(token, id): PathParams<String, ImageId>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let share = open(&app, &token, &headers).await?;
+    let image = app.service.find_shared_image(&share, id).await?;
+    Ok(Json(TileView::of_share(&app, &share.share, &image)).into_response())
+}
+
 /// Responds with the page of a public collection to a request for `/c/{name}`.
 pub async fn show_collection(
     State(app): State<AppState>,
@@ -174,4 +187,14 @@ pub async fn list_collection_tiles(
     let page = app.service.show_collection_tiles(&caller, &name, page.limit, page.token.as_deref()).await?;
     let tiles = page.tiles.iter().map(TileView::new).collect();
     Ok(Json(TilePageView { tiles, total: page.total, next: page.next.as_deref() }).into_response())
+}
+
+pub async fn get_collection_tile(
+    State(app): State<AppState>,
+    _: NoQuery,
+    CallerOf(caller): CallerOf,
+    PathParams(name, id): PathParams<CollectionName, ImageId>,
+) -> Result<Response, ApiError> {
+    let tile = app.service.find_collection_tile(&caller, &name, id).await?;
+    Ok(Json(TileView::new(&tile)).into_response())
 }

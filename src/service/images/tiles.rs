@@ -18,6 +18,7 @@ use crate::model::rendering::{Fit, Rendering};
 use crate::service::Service;
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
+use crate::service::identity::permissions;
 use crate::service::paging::Page;
 use crate::service::sharing::collections::counters;
 use crate::store;
@@ -154,6 +155,18 @@ impl Service {
         drop(reader);
         let tiles = self.sign_tiles(page.images.into_iter().map(Arc::new).collect()).await?;
         Ok(TilePage { tiles, total, next: page.next })
+    }
+
+    /// Finds the tile of a public image in a collection, as [`Service::show_collection_tiles`].
+    ///
+    /// # Errors
+    /// There is no such collection, or no such image in it.
+    pub async fn find_collection_tile(&self, caller: &Caller, name: &CollectionName, id: ImageId) -> Result<Tile, Error> {
+        let collection = self.visible_collection(permissions::viewer(caller)?, name).await?;
+        if !store::sharing::collection_items::contains(&self.db, collection.id, id).await? {
+            return Err(Error::no_such_image());
+        }
+        self.find_tile(&Caller::Anonymous, id).await
     }
 
     /// Finds the tile of an image.

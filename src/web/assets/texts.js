@@ -133,6 +133,25 @@ export const texts = {
     private: "Private pictures have no public link. Make the picture public first.",
   },
 
+  sharing: {
+    share: "Share",
+    title: "Share by link",
+    ofPicture: "Anyone who has the link can see this picture, even while it is private.",
+    ofCollection: "Anyone who has the link can see all pictures of this collection, your private ones too.",
+    lifetime: "Expires",
+    days: (days) => (days === 0 ? "Does not expire" : `After ${count(days, "day")}`),
+    password: "Password (optional)",
+    guests: "How many pictures visitors can add (optional)",
+    create: "Create a link",
+    close: "Close",
+    copy: "Copy the link",
+    remove: "Delete the link",
+    expired: "Expired",
+    until: (moment) => `Expires on ${moment}`,
+    hasPassword: "with a password",
+    added: (number, max) => `${number} of ${count(max, "picture")} added by visitors`,
+  },
+
   edit: {
     title: "Title",
     description: "Description",

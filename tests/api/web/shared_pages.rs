@@ -123,11 +123,15 @@ async fn everything_on_the_page_of_a_share_is_below_s() {
         let size = image::load_from_memory(&file.body).unwrap();
         assert_eq!(u64::from(size.width()), width, "{url}");
     }
+    assert_eq!(app.get(&format!("{path}/tiles/{id}")).await.ok(), *tile);
+    assert_eq!(app.get("/s/limits").await.ok(), app.get("/limits").await.ok());
     let original = app.get(&format!("/{}", tile["original"].as_str().unwrap())).await;
     assert!(original.status == 200 && original.body == jpeg(900, 600, 1));
     // Elsewhere it is still private.
     assert_error(&app.get(&format!("/images/{id}")).await, 404, "NotFound");
     assert_error(&app.get(&format!("/i/{id}")).await, 404, "NotFound");
+    let other = upload(&app, "Other", "public").await;
+    assert_error(&app.get(&format!("{path}/tiles/{other}")).await, 404, "NotFound");
 }
 
 #[tokio::test]
@@ -143,6 +147,11 @@ async fn the_page_of_a_collection_shows_its_public_images_in_order() {
     assert_eq!((&page["next"], &page["tiles"][0]["title"]), (&Value::Null, &json!("Last")));
     for answer in [open(&app, "/c/trip").await, app.get("/c/trip/tiles").await] {
         assert!(!answer.text().contains("Secret") && !answer.text().contains(&secret), "{}", answer.text());
+    }
+    assert_eq!(app.get(&format!("/c/trip/tiles/{last}")).await.ok(), page["tiles"][0]);
+    let outside = upload(&app, "Outside", "public").await;
+    for id in [&secret, &outside] {
+        assert_error(&app.get(&format!("/c/trip/tiles/{id}")).await, 404, "NotFound");
     }
     // A private collection is visible only to its owner.
     collect(&app, "hidden", "private", &[&first]).await;

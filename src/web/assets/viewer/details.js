@@ -7,13 +7,14 @@ import { Edit } from "./edit.js";
 import { Links } from "./links.js";
 import { isOwner } from "./deletion.js";
 import { request } from "../server.js";
+import { ShareDialog } from "../sharing/share_dialog.js";
 import { texts } from "../texts.js";
 
 const words = texts.details;
 
 export class Details extends Component {
   editButton = createRef();
-  state = { image: null, error: null, editing: false };
+  state = { image: null, error: null, editing: false, sharing: false };
 
   async componentDidMount() {
     this.aborts = new AbortController();
@@ -40,18 +41,21 @@ export class Details extends Component {
     this.props.onSaved();
   };
 
-  render({ tile }, { image, error, editing }) {
+  share = () => this.setState({ sharing: true });
+
+  render({ tile }, { image, error, editing, sharing }) {
     if (error) return html`<p role="alert">${words.failed} ${error.message}</p>`;
     if (!image) return html`<p role="status">${words.loading} …</p>`;
     if (editing) return html`<${Edit} image=${image} onSaved=${this.saved} onCancel=${() => this.leave()} />`;
     return html`<h2>${image.title ?? image.file_name}</h2>
       <div class="chips">
-        ${isOwner(tile) && html`<button ref=${this.editButton} class="chip" onClick=${this.edit}>${words.edit}</button>`}
+        ${isOwner(tile) && html`<button ref=${this.editButton} class="chip" onClick=${this.edit}>${words.edit}</button> <button class="chip" onClick=${this.share}>${texts.sharing.share}</button>`}
         ${hasOriginal(image) && html`<${Download} image=${image} />`}
       </div>
       <dl>
         ${facts(image).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}
-      </dl>`;
+      </dl>
+      ${sharing && html`<${ShareDialog} target=${{ image_id: image.image_id }} onClose=${() => this.setState({ sharing: false })} />`}`;
   }
 }
 
