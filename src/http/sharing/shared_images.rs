@@ -178,7 +178,7 @@ pub async fn enter_share(
 /// Returns the cookie with the proof, for the response to a request whose path is directly below `/s/{token}/`.
 pub fn set_pass(app: &AppState, headers: &HeaderMap, pass: &SharePass) -> Result<HeaderValue, Error> {
     let max_age_seconds = (pass.expires_at - app.service.clock().now()).num_seconds().max(1);
-    // With `Strict`, the page would ask again whoever follows a link to it.
+    // With `Strict`, the page would ask visitors again who follow a link to it.
     Cookie { name: COOKIE, value: &pass.text, max_age_seconds, same_site: "Lax" }.to_header(&app.config, headers)
 }
 

@@ -6,11 +6,12 @@ use super::adoption_sources::ObjectAddress;
 use super::idempotency_key::IdempotencyKey;
 use super::presigned_urls::Links;
 use crate::model::caller::UserId;
+use crate::model::collection::CollectionId;
 use crate::model::draft::{DraftMethod, UploadId};
 use crate::model::id::ImageId;
 use crate::model::image::Image;
+use crate::model::share::ShareId;
 use crate::model::upload_properties::UploadProperties;
-use crate::service::sharing::shared_images::GuestOrigin;
 use crate::store::jobs::import_queue;
 
 /// A file as it was received, with the texts that describe it.
@@ -46,6 +47,15 @@ pub struct DraftOrigin {
     pub received: u64,
     /// Ensures that it becomes one image, and keeps the first response.
     pub key: IdempotencyKey,
+}
+
+/// A form of a visitor of a share.
+#[derive(Debug, Clone)]
+pub struct GuestOrigin {
+    pub share: ShareId,
+    pub collection: CollectionId,
+    /// Ensures that a repeated request stores one image.
+    pub key: Option<IdempotencyKey>,
 }
 
 /// An object from which an image is made.

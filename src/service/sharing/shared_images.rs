@@ -9,14 +9,14 @@ use super::share_access::OpenShare;
 use crate::model::collection::CollectionId;
 use crate::model::id::ImageId;
 use crate::model::image::{Image, ThumbnailSize};
-use crate::model::share::{ShareId, ShareTarget};
+use crate::model::share::ShareTarget;
 use crate::service::Service;
 use crate::service::admission::Admitted;
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
 use crate::service::images::thumbnails::{SendOptions, ServedImage};
 use crate::service::images::tiles::LargeSize;
-use crate::service::images::upload_request::{Origin, Upload, Uploaded};
+use crate::service::images::upload_request::{GuestOrigin, Origin, Upload, Uploaded};
 use crate::service::images::variant_request::FormatRequest;
 use crate::store::{self, Tx};
 
@@ -35,15 +35,6 @@ pub struct SharedImages {
 pub enum SharedSize {
     Thumbnail(ThumbnailSize),
     Large(LargeSize),
-}
-
-/// An image that a visitor adds.
-#[derive(Debug, Clone)]
-pub struct GuestOrigin {
-    pub share: ShareId,
-    pub collection: CollectionId,
-    /// Ensures that a repeated request stores one image.
-    pub key: Option<crate::service::images::idempotency_key::IdempotencyKey>,
 }
 
 impl Service {
