@@ -1,4 +1,5 @@
 mod pages;
+mod privacy;
 mod sessions;
 mod shared_pages;
 mod tiles;
