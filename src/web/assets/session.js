@@ -8,7 +8,7 @@ import { base, credentials, request, RequestError } from "./server.js";
 import { remember, remembered } from "./storage.js";
 import { texts } from "./texts.js";
 
-/** `gateway`, `name` or `account`. */
+/** `gateway`, `name` or `account`; `visitor` on pages that are for everyone. */
 export const identity = document.body.dataset.identity;
 
 /** The user: null for an anonymous visitor. `{ id, email, admin }`, of which only accounts have the last two. */
@@ -53,7 +53,7 @@ async function findUser() {
   } else if (identity === "name") {
     const name = remembered(NAME_KEY);
     user.value = name ? { id: name } : null;
-  } else {
+  } else if (identity === "account") {
     await renewSession();
   }
 }

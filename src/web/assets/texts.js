@@ -152,6 +152,11 @@ export const texts = {
     added: (number, max) => `${number} of ${count(max, "picture")} added by visitors`,
   },
 
+  visitor: {
+    add: (left) => `Add pictures (up to ${left})`,
+    empty: "There are no pictures here yet.",
+  },
+
   edit: {
     title: "Title",
     description: "Description",

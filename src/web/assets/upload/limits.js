@@ -3,6 +3,7 @@
 import { fileSize } from "../format.js";
 import { request } from "../server.js";
 import { texts } from "../texts.js";
+import { visitor } from "../visitor/visitor.js";
 
 const words = texts.upload;
 
@@ -19,7 +20,7 @@ let loading = null;
 
 /** Returns the limits; they are loaded once. */
 function limits() {
-  loading ??= request("GET", "limits");
+  loading ??= request("GET", visitor ? "s/limits" : "limits");
   loading.catch(() => {
     loading = null;
   });

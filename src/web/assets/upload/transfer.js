@@ -2,6 +2,7 @@
 // connection was lost.
 
 import { errorOf, send } from "./http.js";
+import { visitor } from "../visitor/visitor.js";
 
 /** Repeating a smaller file costs less than the additional requests of tus. */
 const MIN_RESUMABLE_BYTES = 2_000_000;
@@ -14,7 +15,8 @@ const RETRY_DELAYS_MS = [1000, 3000, 9000];
  * key, and the address of the interrupted upload. `onProgress` gets the number of bytes that have been sent.
  */
 export async function transfer(item, fields, { signal, onProgress }) {
-  const sendFile = item.file.size < MIN_RESUMABLE_BYTES ? sendForm : sendResumably;
+  // Visitors can only send forms.
+  const sendFile = visitor || item.file.size < MIN_RESUMABLE_BYTES ? sendForm : sendResumably;
   return repeat(() => sendFile(item, fields, { signal, onProgress }), signal);
 }
 
@@ -34,8 +36,8 @@ async function sendForm(item, fields, { signal, onProgress }) {
   const form = new FormData();
   for (const [name, value] of Object.entries(fields)) form.append(name, value);
   form.append("file", item.file, item.file.name);
-  const response = await send("POST", "images", { headers: { "Idempotency-Key": item.key }, body: form, signal, onProgress });
-  if (response.status !== 200) throw errorOf(response);
+  const response = await send("POST", visitor ? `${visitor.source}/images` : "images", { headers: { "Idempotency-Key": item.key }, body: form, signal, onProgress });
+  if (response.status >= 300) throw errorOf(response);
   return response.body.image_id;
 }
 

@@ -6,6 +6,7 @@ import { closeImage, go, route } from "../router.js";
 import { request } from "../server.js";
 import { isStarted } from "../session.js";
 import { showToast } from "../ui/toasts.js";
+import { tilePath } from "../visitor/visitor.js";
 
 /** More pictures are loaded when only so many are left. */
 const LEFT_BEFORE_LOADING = 10;
@@ -75,7 +76,7 @@ async function follow(id) {
   const isWanted = () => route.value.image === id;
   try {
     // Usually, the gallery is loaded just as fast, and the picture can be opened in its place at once.
-    const [tile] = await Promise.all([request("GET", `app/tiles/${id}`), Promise.race([firstPage(), pause(MAX_WAIT_MS)])]);
+    const [tile] = await Promise.all([request("GET", tilePath(id)), Promise.race([firstPage(), pause(MAX_WAIT_MS)])]);
     if (isWanted()) opened.value = tile;
   } catch (error) {
     if (!isWanted()) return;

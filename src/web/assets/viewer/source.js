@@ -11,8 +11,8 @@ export function sourceOf(tile) {
   // The smallest one is usually in the cache, because the gallery shows it.
   const preview = urlOfSize(tile, sizes[0]);
   // Thumbnails do not move. The original of a private picture has no URL of this origin.
-  if (tile.animated && !tile.private) {
-    return { src: new URL(`i/${tile.id}`, base).href, preview, width: tile.width, height: tile.height };
+  if (tile.animated && tile.original) {
+    return { src: new URL(tile.original, base).href, preview, width: tile.width, height: tile.height };
   }
   return { src: urlOfSize(tile, sizes.at(-1)), srcset: srcset(tile, sizes), preview, width, height };
 }

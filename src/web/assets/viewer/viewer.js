@@ -9,6 +9,8 @@ import { STEPS, Stage } from "./stage.js";
 import { focus } from "../gallery/grid.js";
 import { nameOf, total } from "../gallery/tiles.js";
 import { texts } from "../texts.js";
+import { visitor } from "../visitor/visitor.js";
+import { VisitorDetails } from "../visitor/visitor_details.js";
 
 const words = texts.viewer;
 /** How far the arrow keys move a picture that is zoomed. */
@@ -102,7 +104,7 @@ class Lightbox extends Component {
         ${button("previous", words.previous, () => this.move(-1), { disabled: number === 1 })}
         ${button("next", words.next, () => this.move(1), { disabled: !neighbour(1) })}
       </div>
-      ${showsDetails && html`<div class="details"><${Details} key=${tile.id} tile=${tile} onSaved=${() => renew(tile.id)} /></div>`}
+      ${showsDetails && html`<div class="details"><${visitor ? VisitorDetails : Details} key=${tile.id} tile=${tile} onSaved=${() => renew(tile.id)} /></div>`}
     </div>`;
   }
 }
