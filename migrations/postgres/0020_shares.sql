@@ -6,9 +6,9 @@ create table shares (
     -- In plain text, so that its owner can copy the link again.
     token text collate "C" not null,
     user_id text collate "C" not null,
-    -- Either an image or a collection.
-    image_id uuid references images (id),
-    collection_id uuid references collections (id),
+    -- Either an image or a collection. Versions without shares delete them too.
+    image_id uuid references images (id) on delete cascade,
+    collection_id uuid references collections (id) on delete cascade,
     -- Null is never.
     expires_at timestamptz,
     password_hash text,

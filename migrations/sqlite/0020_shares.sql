@@ -6,9 +6,9 @@ create table shares (
     -- In plain text, so that its owner can copy the link again.
     token text not null,
     user_id text not null,
-    -- Either an image or a collection.
-    image_id blob references images (id),
-    collection_id blob references collections (id),
+    -- Either an image or a collection. Versions without shares delete them too.
+    image_id blob references images (id) on delete cascade,
+    collection_id blob references collections (id) on delete cascade,
     -- Null is never.
     expires_at text,
     password_hash text,

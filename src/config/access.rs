@@ -44,8 +44,8 @@ pub struct AccessConfig {
     /// Reads per minute from one client address. 0 disables the limit.
     #[arg(long, help_heading = "Rate limits", env = "RATE_LIMIT_READS_PER_ADDRESS", default_value_t = 0)]
     pub rate_limit_reads_per_address: u32,
-    /// Logins and token refreshes per minute from one client address. 0 disables the limit. Failed logins are delayed
-    /// independently of it.
+    /// Logins, token refreshes and passwords of shares per minute from one client address. 0 disables the limit. Failed
+    /// logins are delayed independently of it.
     #[arg(long, help_heading = "Rate limits", env = "RATE_LIMIT_LOGINS_PER_ADDRESS", default_value_t = 0)]
     pub rate_limit_logins_per_address: u32,
 }

@@ -103,7 +103,6 @@ impl Service {
         let now = self.clock.now();
         store::images::variants::remove_all(tx, id, now, after(now, self.limits.intent_grace)).await?;
         store::sharing::expiring_links::delete_all(tx, id).await?;
-        store::sharing::shares::delete_of_image(tx, id).await?;
         collection_items::remove_image(tx, id).await?;
         store::images::purge(tx, id).await?;
         if image.taken_down.is_none() {

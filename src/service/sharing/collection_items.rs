@@ -179,7 +179,6 @@ impl Service {
         let removed = store::sharing::collection_items::delete_batch(&mut tx, id, REMOVE_BATCH).await?;
         count(&mut tx, removed.into_iter().map(|place| (place, -1)));
         if store::sharing::collection_items::is_empty(&mut tx, id).await? {
-            store::sharing::shares::delete_of_collection(&mut tx, id).await?;
             store::sharing::collections::delete(&mut tx, id).await?;
         }
         tx.commit().await?;

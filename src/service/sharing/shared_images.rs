@@ -150,7 +150,7 @@ impl Service {
         upload.properties.visibility = collection.visibility;
         let key = key.map(|key| key.of_share(share.share.id));
         upload.origin = Origin::Guest(GuestOrigin { share: share.share.id, collection: id, key });
-        self.store_upload(admitted, upload).await
+        self.store_upload(admitted, upload).await.map_err(without_quota)
     }
 
     /// Counts an image that a visitor adds, and adds it to the collection, in the transaction that stores it.
@@ -168,6 +168,14 @@ impl Service {
             return Err(Error::no_such_share());
         }
         collection_items::append(tx, guest.collection, image, now).await
+    }
+}
+
+/// Visitors do not learn how much the owner stores.
+fn without_quota(error: Error) -> Error {
+    match error {
+        Error::QuotaExceeded(_) => Error::forbidden("The owner of this share has no space left for more images."),
+        error => error,
     }
 }
 

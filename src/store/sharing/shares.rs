@@ -1,12 +1,12 @@
-//! The `shares` table. Shares of a deleted collection stay until the sweeper deletes the collection, but are not found.
+//! The `shares` table. The database deletes shares with their image or collection. Those of a deleted collection stay until the sweeper
+//! deletes its row, but are not found.
 
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::model::caller::UserId;
-use crate::model::collection::{CollectionId, CollectionName};
-use crate::model::id::ImageId;
+use crate::model::collection::CollectionName;
 use crate::model::plan::Features;
 use crate::model::share::{Share, ShareId, ShareTarget, ShareTerms, ShareToken};
 use crate::store::database::db::{Run, Sql, Tx};
@@ -144,16 +144,6 @@ pub async fn count_guest_image(tx: &mut Tx, id: ShareId, now: DateTime<Utc>) -> 
 pub async fn delete(tx: &mut Tx, user: &UserId, id: ShareId) -> Result<bool, Error> {
     let sql = Sql::new("delete from shares where id = $1 and user_id = $2");
     Ok(tx.execute(sql.bind(id.uuid()).bind(user.as_str())).await? == 1)
-}
-
-/// Deletes the shares of a purged image.
-pub async fn delete_of_image(tx: &mut Tx, image: ImageId) -> Result<(), Error> {
-    tx.execute(Sql::new("delete from shares where image_id = $1").bind(image.uuid())).await.map(drop)
-}
-
-/// Deletes the shares of a collection.
-pub async fn delete_of_collection(tx: &mut Tx, collection: CollectionId) -> Result<(), Error> {
-    tx.execute(Sql::new("delete from shares where collection_id = $1").bind(collection.uuid())).await.map(drop)
 }
 
 /// Deletes all shares of a user.

@@ -12,7 +12,8 @@ use crate::harness::process::{Home, Process};
 /// Runs the requests of a page's `sh` blocks as one script, in a folder with `photo.jpg`. Returns the folder, and what the script printed.
 async fn run_requests(page: &str, process: &Process, password: &str) -> (TempDir, String) {
     let blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let requests: Vec<&str> = blocks.filter(|block| block.contains("http://localhost:8000")).collect();
+    let requests: Vec<&str> =
+        blocks.filter(|block| block.contains("http://localhost:8000") || block.contains("\"$SHARE")).collect();
     let folder = tempfile::tempdir().expect("a directory");
     std::fs::write(folder.path().join("photo.jpg"), pictures::jpeg(300, 200, 1)).expect("a photo");
     let script = requests.join("\n").replace("http://localhost:8000", &format!("http://{}", process.address));
@@ -48,7 +49,7 @@ async fn the_requests_of_the_api_guide_work() {
     let process = Process::start(&home, &[]).await;
     let (folder, _) = run_requests(page, &process, "").await;
     let file = |name: &str| std::fs::read(folder.path().join(name)).expect(name);
-    for name in ["original.jpg", "public.jpg", "shared.jpg"] {
+    for name in ["original.jpg", "public.jpg", "shared.jpg", "visited.jpg"] {
         assert!(file(name) == file("photo.jpg"), "{name}");
     }
     process.stop().await;

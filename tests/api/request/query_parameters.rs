@@ -38,7 +38,7 @@ async fn unknown_query_parameters_are_422_in_every_route() {
 /// URLs that people share, embed in pages, or monitor. Other services add parameters to them.
 fn is_shared(path: &str) -> bool {
     let pictures = path.contains("/thumbnail") && path.starts_with("/images/");
-    pictures || ["/i/", "/view/", "/c/", "/health", "/ready", "/metrics"].iter().any(|start| path.starts_with(start))
+    pictures || ["/i/", "/view/", "/c/", "/s/", "/health", "/ready", "/metrics"].iter().any(|start| path.starts_with(start))
 }
 
 #[tokio::test]
@@ -49,12 +49,17 @@ async fn shared_urls_accept_any_query_parameters() {
     let link = app.send(by_alice(&format!("/images/{id}/links")).json(&json!({"expires_in": 300}))).await.json();
     let view = link["link"].as_str().unwrap().split_once("/view/").unwrap().1.to_owned();
     assert_eq!(app.send(by_alice("/collections").json(&json!({"name": "trip"}))).await.status, 201);
+    let share = app.send(by_alice("/shares").json(&json!({"image_id": id}))).await.json();
+    let share = share["url"].as_str().unwrap().split_once("/s/").unwrap().1.to_owned();
     let paths = [
         format!("/i/{id}"),
         format!("/i/{id}.json"),
         format!("/i/{id}/sunset.jpg"),
         format!("/view/{view}"),
         "/c/trip".to_owned(),
+        format!("/s/{share}"),
+        format!("/s/{share}/images/{id}"),
+        format!("/s/{share}/images/{id}/thumbnails/small"),
         format!("/images/{id}/thumbnails/small"),
         format!("/images/{id}/thumbnail"),
         "/health".to_owned(),

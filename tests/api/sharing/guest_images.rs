@@ -227,7 +227,9 @@ async fn images_of_visitors_count_towards_the_quota_of_the_owner() {
     added(&add(&app, &share, 1).await);
     app.post_as(&ann, Form::new().file(&jpeg(64, 64, 2))).await.ok();
     let refused = add(&app, &share, 3).await;
-    assert_error(&refused, 403, "QuotaExceeded");
+    // Visitors do not learn how much the owner stores.
+    assert_eq!(assert_error(&refused, 403, "Forbidden"), json!({}));
+    assert_eq!(refused.json()["message"], "The owner of this share has no space left for more images.");
     let mine = app.get_as(&ann, &own_path(&share)).await.ok();
     assert_eq!(mine["guest_images"], 1, "what is refused does not count");
     assert_eq!(app.get_as(&ann, "/accounts/me").await.ok()["usage"]["images"], 2);

@@ -31,6 +31,8 @@ pub struct Target {
     pub path: String,
     /// The refresh token, for the operation that uses one up.
     refresh: Option<String>,
+    /// The image to share, for the operation that shares one.
+    image: Option<String>,
 }
 
 impl Stage {
@@ -52,6 +54,9 @@ impl Stage {
         self.count += 1;
         let is_unknown = row.state == "unknown";
         let mut path = row.path().to_owned();
+        if path.starts_with("/s/{token}") {
+            path = self.shared_path(row).await;
+        }
         if path.contains("{image_id}") || path.contains("{token}") {
             let (image, token) = self.image(row.state, path.contains("{token}")).await;
             path = path.replace("{image_id}", &image).replace("{token}", &token);
@@ -63,6 +68,11 @@ impl Stage {
         if path.starts_with("/uploads/{id}") {
             let upload = if is_unknown { UNKNOWN_ID.to_owned() } else { self.create("/uploads", &new_upload(), "id").await };
             path = path.replace("{id}", &upload);
+        }
+        if path.starts_with("/shares/{id}") {
+            let image = self.image("private", false).await.0;
+            let share = self.create("/shares", &json!({"image_id": image}), "id").await;
+            path = path.replace("{id}", if is_unknown { UNKNOWN_ID } else { &share });
         }
         if path.starts_with("/accounts/{id}") {
             path = path.replace("{id}", if is_unknown { UNKNOWN_ID } else { &self.callers.guest.id });
@@ -93,7 +103,31 @@ impl Stage {
         }
         assert!(!path.contains('{'), "{row}: {path} has a placeholder without a value");
         let refresh = if row.path() == "/token/refresh" { Some(self.refresh_token().await) } else { None };
-        Target { path, refresh }
+        let image = if row.operation == "POST /shares" { Some(self.image(row.state, false).await.0) } else { None };
+        Target { path, refresh, image }
+    }
+
+    /// Creates a share of the owner, of a collection if visitors add images to it. Returns the row's path with the token, and with
+    /// the image if it names one. The image is shared before it reaches its state.
+    async fn shared_path(&self, row: &Row) -> String {
+        let has_image = row.path().contains("{image_id}");
+        if row.state == "unknown" && !has_image {
+            return row.path().replace("{token}", &"A".repeat(22));
+        }
+        let visibility = if row.state == "public" { "public" } else { "private" };
+        let (image, _) = self.image(visibility, false).await;
+        let fields = match row.path() {
+            "/s/{token}/images" => {
+                let name = self.create("/collections", &json!({"name": format!("shared-{}", self.count)}), "name").await;
+                json!({"collection": name, "max_guest_images": 10})
+            }
+            "/s/{token}/password" => json!({"image_id": image, "password": PASSWORD}),
+            _ => json!({"image_id": image}),
+        };
+        let link = self.create("/shares", &fields, "url").await;
+        self.bring_to(row.state, &image).await;
+        let image = if row.state == "unknown" { UNKNOWN_ID } else { &image };
+        row.path().replace("{token}", link.rsplit('/').next().expect("a token")).replace("{image_id}", image)
     }
 
     /// Creates a collection of the owner and returns its name. Its state is the row's, unless the path names an image:
@@ -136,18 +170,23 @@ impl Stage {
             let link = self.create(&format!("{path}/links"), &json!({"expires_in": 300, "max_views": max_views}), "link").await;
             token = link.rsplit('/').next().expect("a token").to_owned();
         }
+        if state == "used up" {
+            assert_eq!(self.app.get(&format!("/view/{token}")).await.status, 200);
+        } else {
+            self.bring_to(state, &id).await;
+        }
+        (id, token)
+    }
+
+    /// Deletes a new image if it is to be in such a state.
+    async fn bring_to(&self, state: &str, id: &str) {
         let by = match state.strip_prefix("private ").unwrap_or(state) {
-            "public" | "private" => return (id, token),
-            "used up" => {
-                assert_eq!(self.app.get(&format!("/view/{token}")).await.status, 200);
-                return (id, token);
-            }
+            "" | "public" | "private" | "unknown" => return,
             "deleted" => &self.callers.owner,
             "taken down" => &self.callers.admin,
             _ => panic!("unknown image state: {state}"),
         };
-        self.app.send(self.app.request_as(by, Method::DELETE, &path)).await.ok();
-        (id, token)
+        self.app.send(self.app.request_as(by, Method::DELETE, &format!("/images/{id}"))).await.ok();
     }
 
     /// Creates an import as the owner.
@@ -176,6 +215,10 @@ impl Stage {
             _ => &credentials.user,
         };
         let body = match row.operation {
+            "POST /s/{token}/images" => {
+                let form = Form::new().file(&self.file);
+                return request.header("Content-Type", Form::content_type()).body(form.finish());
+            }
             "POST /images" => {
                 let form = Form::upload(user, &self.file);
                 return request.header("Content-Type", Form::content_type()).body(form.finish());
@@ -199,6 +242,9 @@ impl Stage {
             "POST /collections" => json!({"name": format!("made-{}", self.count)}),
             "PATCH /collections/{name}" => json!({"visibility": "public"}),
             "PUT /collections/{name}/images/{image_id}" => return request,
+            "POST /shares" => json!({"image_id": target.image}),
+            "PATCH /shares/{id}" => json!({"expires_in": 60}),
+            "POST /s/{token}/password" => json!({"password": PASSWORD}),
             "POST /api-keys" | "PUT /api-keys/{id}" => json!({"description": "made by a test"}),
             "POST /plans" => json!({"name": format!("made-{}", self.count)}),
             "PUT /plans/{name}" => json!({"custom_sizes": true}),

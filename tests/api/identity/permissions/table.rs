@@ -18,7 +18,7 @@
 //!
 //! The operation is followed by the state of its resource. An image is `public`, `private`, `deleted` by its owner,
 //! `taken down` by an administrator, or `unknown` (it does not exist). A collection has such a state if the path names
-//! no image. A link that expires may be `used up`. Uploads and imports are `for owner`, for the caller's own user
+//! no image. A link that expires may be `used up`. The images of a share have the state, unless the path names none. Uploads and imports are `for owner`, for the caller's own user
 //! (`self`), or for the user of a disabled account.
 
 /// The status of each operation for each caller.
@@ -150,6 +150,33 @@ DELETE /collections/{name}/images/{image_id} unknown|401 404 403 403 403|401|404
 GET /c/{name} public                              |200 200 200 200 403|200|200 200 200 403 403|200|200 200 200 403 403|401 401 401
 GET /c/{name} private                             |404 200 404 404 403|404|200 200 200 403 403|404|404 404 404 403 403|401 401 401
 GET /c/{name} unknown                             |404 404 404 404 403|404|404 404 404 403 403|404|404 404 404 403 403|401 401 401
+
+GET /shares                                       |401 200 200 200 403|401|200 200 200 403 403|200|200 200 200 403 403|401 401 401
+POST /shares public                               |401 201 403 403 403|401|201 201 403 201 403|403|403 403 403 403 403|401 401 401
+POST /shares private                              |401 201 404 404 403|401|201 201 403 201 403|404|404 404 403 404 403|401 401 401
+POST /shares unknown                              |401 404 404 404 403|401|404 404 403 404 403|404|404 404 403 404 403|401 401 401
+GET /shares/{id}                                  |401 200 404 404 403|401|200 200 200 403 403|404|404 404 404 403 403|401 401 401
+GET /shares/{id} unknown                          |401 404 404 404 403|401|404 404 404 403 403|404|404 404 404 403 403|401 401 401
+PATCH /shares/{id}                                |401 200 404 404 403|401|200 200 403 200 403|404|404 404 403 404 403|401 401 401
+PATCH /shares/{id} unknown                        |401 404 404 404 403|401|404 404 403 404 403|404|404 404 403 404 403|401 401 401
+DELETE /shares/{id}                               |401 204 404 404 403|401|204 204 403 204 403|404|404 404 403 404 403|401 401 401
+DELETE /shares/{id} unknown                       |401 404 404 404 403|401|404 404 403 404 403|404|404 404 403 404 403|401 401 401
+GET /s/{token} private                            |200 200 200 200 403|200|200 200 200 200 200|200|200 200 200 200 200|401 401 401
+GET /s/{token} unknown                            |404 404 404 404 403|404|404 404 404 404 404|404|404 404 404 404 404|401 401 401
+GET /s/{token}/images/{image_id} public           |200 200 200 200 403|200|200 200 200 200 200|200|200 200 200 200 200|401 401 401
+GET /s/{token}/images/{image_id} private          |200 200 200 200 403|200|200 200 200 200 200|200|200 200 200 200 200|401 401 401
+GET /s/{token}/images/{image_id} deleted          |404 404 404 404 403|404|404 404 404 404 404|404|404 404 404 404 404|401 401 401
+GET /s/{token}/images/{image_id} taken down       |404 404 404 404 403|404|404 404 404 404 404|404|404 404 404 404 404|401 401 401
+GET /s/{token}/images/{image_id} unknown          |404 404 404 404 403|404|404 404 404 404 404|404|404 404 404 404 404|401 401 401
+GET /s/{token}/images/{image_id}/thumbnails/{size} public|200 200 200 200 403|200|200 200 200 200 200|200|200 200 200 200 200|401 401 401
+GET /s/{token}/images/{image_id}/thumbnails/{size} private|200 200 200 200 403|200|200 200 200 200 200|200|200 200 200 200 200|401 401 401
+GET /s/{token}/images/{image_id}/thumbnails/{size} deleted|404 404 404 404 403|404|404 404 404 404 404|404|404 404 404 404 404|401 401 401
+GET /s/{token}/images/{image_id}/thumbnails/{size} taken down|404 404 404 404 403|404|404 404 404 404 404|404|404 404 404 404 404|401 401 401
+GET /s/{token}/images/{image_id}/thumbnails/{size} unknown|404 404 404 404 403|404|404 404 404 404 404|404|404 404 404 404 404|401 401 401
+POST /s/{token}/images                            |201 201 201 201 403|201|201 201 201 201 201|201|201 201 201 201 201|401 401 401
+POST /s/{token}/images unknown                    |404 404 404 404 403|404|404 404 404 404 404|404|404 404 404 404 404|401 401 401
+POST /s/{token}/password                          |204 204 204 204 204|204|204 204 204 204 204|204|204 204 204 204 204|204 204 204
+POST /s/{token}/password unknown                  |404 404 404 404 404|404|404 404 404 404 404|404|404 404 404 404 404|404 404 404
 
 POST /token                                       |201 201 201 201 201|201|201 201 201 201 201|201|201 201 201 201 201|201 201 201
 POST /token/refresh                               |201 201 201 201 201|201|201 201 201 201 201|201|201 201 201 201 201|201 201 201
