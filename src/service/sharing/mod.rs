@@ -1,6 +1,7 @@
 //! Sharing: public links, expiring links, and collections.
 
 pub mod collection_items;
+pub mod collection_order;
 pub mod collections;
 pub mod expiring_links;
 pub mod public_links;

@@ -199,6 +199,7 @@ impl Stage {
             "POST /collections" => json!({"name": format!("made-{}", self.count)}),
             "PATCH /collections/{name}" => json!({"visibility": "public"}),
             "PUT /collections/{name}/images/{image_id}" => return request,
+            "PATCH /collections/{name}/images/{image_id}" => json!({"after": null}),
             "POST /api-keys" | "PUT /api-keys/{id}" => json!({"description": "made by a test"}),
             "POST /plans" => json!({"name": format!("made-{}", self.count)}),
             "PUT /plans/{name}" => json!({"custom_sizes": true}),
