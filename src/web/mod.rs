@@ -8,6 +8,7 @@
 
 mod assets;
 mod bundle;
+mod collections;
 mod docs;
 mod home;
 mod pages;
@@ -42,6 +43,11 @@ fn page_routes(state: &AppState) -> Router<AppState> {
         .route("/app/tiles/{image_id}", get(tiles::get_tile))
         .route("/app/trash", get(pages::show_trash))
         .route("/app/trash/tiles", get(tiles::list_trash))
+        .route("/app/collections", get(pages::show_gallery))
+        .route("/app/collections/{name}", get(pages::show_collection))
+        .route("/app/collections/{name}/images/{image_id}", get(pages::show_collection_image))
+        .route("/app/collections/{name}/tiles", get(collections::list_tiles))
+        .route("/app/collection-cards", get(collections::list_cards))
         .route("/app/session/start", post(sessions::start_session))
         .route("/app/session/refresh", post(sessions::refresh_session))
         .route("/app/session/end", post(sessions::end_session));

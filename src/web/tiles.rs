@@ -18,11 +18,11 @@ use crate::model::id::ImageId;
 use crate::model::image::Visibility;
 use crate::model::text::Title;
 use crate::service::images::resize_urls::ResizeUrl;
-use crate::service::images::tiles::Tile;
+use crate::service::images::tiles::{Tile, TilePage};
 
 /// A page of tiles.
 #[derive(Debug, Serialize)]
-struct TilePageView<'a, T> {
+pub(super) struct TilePageView<'a, T> {
     tiles: Vec<T>,
     total: u64,
     next: Option<&'a str>,
@@ -30,7 +30,7 @@ struct TilePageView<'a, T> {
 
 /// An image of the gallery.
 #[derive(Debug, Serialize)]
-struct TileView<'a> {
+pub(super) struct TileView<'a> {
     id: Text<ImageId>,
     /// The size of the original in pixels, as displayed.
     width: u32,
@@ -68,8 +68,7 @@ pub async fn list_tiles(
 ) -> Result<Response, ApiError> {
     let ListRequest { filter, collection, limit, token } = ListRequest::of(&uri)?;
     let page = app.service.list_tiles(&caller, &key, filter, collection.as_ref(), limit, token.as_deref()).await?;
-    let tiles = page.tiles.iter().map(TileView::new).collect();
-    Ok(Json(TilePageView { tiles, total: page.total, next: page.next.as_deref() }).into_response())
+    Ok(Json(TilePageView::new(&page)).into_response())
 }
 
 pub async fn get_tile(
@@ -105,8 +104,14 @@ pub async fn list_trash(
     Ok(Json(TilePageView { tiles: tiles.collect(), total, next: page.next.as_deref() }).into_response())
 }
 
+impl<'a> TilePageView<'a, TileView<'a>> {
+    pub(super) fn new(page: &'a TilePage) -> Self {
+        Self { tiles: page.tiles.iter().map(TileView::new).collect(), total: page.total, next: page.next.as_deref() }
+    }
+}
+
 impl<'a> TileView<'a> {
-    fn new(tile: &'a Tile) -> Self {
+    pub(super) fn new(tile: &'a Tile) -> Self {
         let image = &tile.image;
         Self {
             id: Text(image.id),

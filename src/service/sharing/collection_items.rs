@@ -184,7 +184,8 @@ impl Service {
     }
 }
 
-async fn images_of(
+/// Returns a page of these parts of a collection.
+pub(super) async fn images_of(
     reader: &mut Reader,
     collection: &Collection,
     parts: &[Part],

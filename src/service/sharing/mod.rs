@@ -2,6 +2,7 @@
 
 pub mod collection_items;
 pub mod collection_order;
+pub mod collection_tiles;
 pub mod collections;
 pub mod expiring_links;
 pub mod public_links;

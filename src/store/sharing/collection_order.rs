@@ -44,6 +44,20 @@ pub async fn measure(run: impl Run, id: CollectionId, moved: ImageId, last: i64,
     Ok(run.fetch_optional::<(i64, i64)>(sql).await?.unwrap_or_default())
 }
 
+/// Returns the last image of a collection that the user sees: a public one, or the user's own.
+pub async fn find_last(run: impl Run, id: CollectionId, user: &UserId) -> Result<Option<ImageId>, Error> {
+    let sql = Sql::new(
+        "select image_id from (\
+         select * from (select position, image_id from collection_images where collection_id = $1 and sight = 'public' \
+         order by position desc limit 1) part union all \
+         select * from (select position, image_id from collection_images where collection_id = $1 and sight = 'private' \
+         and user_id = $2 order by position desc limit 1) part\
+         ) items order by position desc limit 1",
+    );
+    let row = run.fetch_optional::<(Uuid,)>(sql.bind(id.uuid()).bind(user.as_str())).await?;
+    Ok(row.map(|(id,)| ImageId::from(id)))
+}
+
 /// Spreads the first `limit` items after `last`: the first is then at least two gaps away from it, the second three, and so on.
 /// Items that are far enough away stay. The caller has found that there is space, and holds the cleanup lock.
 pub async fn spread(tx: &mut Tx, id: CollectionId, moved: ImageId, last: i64, gap: i64, limit: u32) -> Result<(), Error> {

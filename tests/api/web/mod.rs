@@ -1,3 +1,4 @@
+mod collections;
 mod pages;
 mod sessions;
 mod tiles;
