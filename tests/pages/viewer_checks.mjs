@@ -14,7 +14,7 @@ export async function showsPicture(page, id) {
     const isIts = sources.length > 0 && sources.every((src) => src.includes(`/images/${id}/`));
     // PhotoSwipe reads keys from when it adds the neighbours.
     const readsKeys = [...document.querySelectorAll(".pswp__item")].every(({ style }) => style.display === "block");
-    return isIts && readsKeys && location.pathname.endsWith(`/app/images/${id}`);
+    return isIts && readsKeys && location.pathname.endsWith(`/images/${id}`);
   };
   await until(page, `picture ${id} is shown`, isShown, id);
 }

@@ -4,7 +4,7 @@ import { html, observer } from "../ui/html.js";
 import { icon } from "../ui/icons.js";
 import { copy } from "../ui/clipboard.js";
 import { clearFilters, filters } from "./filters.js";
-import { isTrash } from "./tiles.js";
+import { isTrash } from "./source.js";
 import { base } from "../server.js";
 import { identity, user } from "../session.js";
 import { texts } from "../texts.js";

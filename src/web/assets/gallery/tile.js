@@ -4,7 +4,8 @@ import { Component, createRef, html } from "../ui/html.js";
 import { icon } from "../ui/icons.js";
 import { averageColor, paint } from "./placeholder.js";
 import { extendTo, selection, toggle } from "./selection.js";
-import { isTrash, nameOf, reload, srcset, urlOfSize } from "./tiles.js";
+import { isTrash } from "./source.js";
+import { nameOf, reload, srcset, urlOfSize } from "./tiles.js";
 import { go, route, urlOf } from "../router.js";
 import { texts } from "../texts.js";
 

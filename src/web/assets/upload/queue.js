@@ -5,7 +5,8 @@ import { objection } from "./limits.js";
 import { abandon, canRetry, repeat, transfer } from "./transfer.js";
 import { request } from "../server.js";
 import { filters } from "../gallery/filters.js";
-import { add as addTile, currentList, isTrash } from "../gallery/tiles.js";
+import { collection, isTrash } from "../gallery/source.js";
+import { add as addTile, currentList } from "../gallery/tiles.js";
 import { expired, user } from "../session.js";
 import { remember, remembered } from "../storage.js";
 import { texts } from "../texts.js";
@@ -43,6 +44,7 @@ export function add(files) {
     file,
     userId: user.peek().id,
     fields: { visibility, tags },
+    collection: collection.peek(),
     key: crypto.randomUUID?.() ?? `${Date.now()}-${lastId}-${Math.random()}`,
     upload: null,
     aborts: new AbortController(),
@@ -113,7 +115,8 @@ async function upload(item) {
       const onProgress = (sent) => change(item, { sent });
       const id = await transfer(item, item.fields, { signal, onProgress });
       change(item, { state: "done", upload: null });
-      await show(id);
+      if (item.collection) await collect(id, item);
+      else await show(id);
     }
   } catch (error) {
     if (item.aborts.signal.aborted) return;
@@ -129,11 +132,25 @@ function change(item, values) {
   items.value = [...items.peek()];
 }
 
+/** Adds a new picture to the collection on whose page it was uploaded. */
+async function collect(id, item) {
+  const list = currentList();
+  try {
+    await request("PUT", `collections/${item.collection}/images/${id}`);
+  } catch (error) {
+    const action = { label: texts.upload.retry, run: () => collect(id, item) };
+    showToast(texts.upload.notCollected(item.file.name, item.collection, error.message), action);
+    return;
+  }
+  const tile = collection.peek() === item.collection && (await request("GET", `app/tiles/${id}`).catch(() => null));
+  if (tile) addTile(tile, list);
+}
+
 /** Shows a new picture in the gallery, unless the gallery is filtered. */
 async function show(id) {
   const list = currentList();
   const { scope, values } = filters.peek();
-  if (isTrash.peek() || Object.keys(values).length > 0) return;
+  if (isTrash.peek() || collection.peek() || Object.keys(values).length > 0) return;
   const tile = await request("GET", `app/tiles/${id}`).catch(() => null);
   if (tile && (scope !== "mine" || tile.user_id === user.peek()?.id)) addTile(tile, list);
 }
