@@ -192,6 +192,7 @@ fn api_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(
             sharing::collections::get_collection_image,
             sharing::collections::add_collection_image,
+            sharing::collections::move_collection_image,
             sharing::collections::remove_collection_image
         ))
         .routes(routes!(sharing::collections::get_public_collection))

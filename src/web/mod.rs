@@ -8,6 +8,7 @@
 
 mod assets;
 mod bundle;
+mod collections;
 mod docs;
 mod home;
 mod messages;
@@ -49,6 +50,11 @@ fn page_routes(state: &AppState) -> Router<AppState> {
         .route("/app/tiles/{image_id}", get(tiles::get_tile))
         .route("/app/trash", get(pages::show_trash))
         .route("/app/trash/tiles", get(tiles::list_trash))
+        .route("/app/collections", get(pages::show_gallery))
+        .route("/app/collections/{name}", get(pages::show_collection))
+        .route("/app/collections/{name}/images/{image_id}", get(pages::show_collection_image))
+        .route("/app/collections/{name}/tiles", get(collections::list_tiles))
+        .route("/app/collection-cards", get(collections::list_cards))
         .route("/s/{token}/page", get(shared_pages::show_share))
         .route("/s/{token}/tiles", get(shared_pages::list_share_tiles))
         .route("/s/{token}/tiles/{image_id}", get(shared_pages::get_share_tile))

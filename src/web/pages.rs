@@ -10,9 +10,10 @@ use super::assets::ASSETS;
 use crate::http::error::ApiError;
 use crate::http::identity::gateway::AuthMode;
 use crate::http::request::extractors::CallerOf;
-use crate::http::request::parameters::PathParam;
+use crate::http::request::parameters::{PathParam, PathParams};
 use crate::http::{AppState, HttpConfig};
 use crate::model::caller::{Caller, UserId};
+use crate::model::collection::CollectionName;
 use crate::model::id::ImageId;
 use crate::service::error::Error;
 
@@ -95,6 +96,23 @@ pub async fn show_image(
     PathParam(_id): PathParam<ImageId>,
 ) -> Result<Response, ApiError> {
     page(&app, &caller, "../")
+}
+
+/// As [`show_image`], for collections.
+pub async fn show_collection(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    PathParam(_name): PathParam<CollectionName>,
+) -> Result<Response, ApiError> {
+    page(&app, &caller, "../")
+}
+
+pub async fn show_collection_image(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    PathParams(_name, _id): PathParams<CollectionName, ImageId>,
+) -> Result<Response, ApiError> {
+    page(&app, &caller, "../../../")
 }
 
 /// `up` leads from the directory of the page's URL to `/app/`.

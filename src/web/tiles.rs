@@ -20,7 +20,7 @@ use crate::model::image::{Image, Visibility};
 use crate::model::share::Share;
 use crate::model::text::{Description, Title};
 use crate::service::images::resize_urls::ResizeUrl;
-use crate::service::images::tiles::Tile;
+use crate::service::images::tiles::{Tile, TilePage};
 
 /// A page of tiles.
 #[derive(Debug, Serialize)]
@@ -73,8 +73,7 @@ pub async fn list_tiles(
 ) -> Result<Response, ApiError> {
     let ListRequest { filter, collection, limit, token } = ListRequest::of(&uri)?;
     let page = app.service.list_tiles(&caller, &key, filter, collection.as_ref(), limit, token.as_deref()).await?;
-    let tiles = page.tiles.iter().map(TileView::new).collect();
-    Ok(Json(TilePageView { tiles, total: page.total, next: page.next.as_deref() }).into_response())
+    Ok(Json(TilePageView::new(&page)).into_response())
 }
 
 pub async fn get_tile(
@@ -108,6 +107,12 @@ pub async fn list_trash(
         purged_after: Text(Time(trashed.purged_after)),
     });
     Ok(Json(TilePageView { tiles: tiles.collect(), total, next: page.next.as_deref() }).into_response())
+}
+
+impl<'a> TilePageView<'a, TileView<'a>> {
+    pub(super) fn new(page: &'a TilePage) -> Self {
+        Self { tiles: page.tiles.iter().map(TileView::new).collect(), total: page.total, next: page.next.as_deref() }
+    }
 }
 
 impl<'a> TileView<'a> {

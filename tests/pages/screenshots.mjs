@@ -2,6 +2,7 @@
 
 import { mkdirSync } from "node:fs";
 
+import { createCollection } from "./collection_page.mjs";
 import { openGallery, tileOf } from "./gallery_page.mjs";
 import { uploadMany } from "./pictures.mjs";
 import { choose, picture, textFile } from "./upload_page.mjs";
@@ -63,19 +64,54 @@ const PAGES = {
     return page;
   },
   trash: ({ visit, service }) => openGallery(visit, service, USER, "app/trash"),
+  collections: ({ visit, service }) => openGallery(visit, service, USER, "app/collections"),
+  "collections-empty": ({ visit, service }) => openGallery(visit, service, { id: "newcomer" }, "app/collections"),
+  "collections-signed-out": async ({ visit, world }) => visit.open(await world.required(), "app/collections"),
+  "collection-new": async (context) => {
+    const page = await PAGES.collections(context);
+    await page.getByRole("button", { name: "New collection" }).click();
+    return page;
+  },
+  collection: ({ visit, service }) => openGallery(visit, service, USER, "app/collections/summer-2026"),
+  "collection-add": async (context) => {
+    const page = await PAGES.collection(context);
+    await page.locator("summary", { hasText: "Add pictures" }).click();
+    return page;
+  },
+  "collection-drag": async (context) => {
+    const page = await PAGES.collection(context);
+    await page.locator(".tile img.loaded").nth(3).waitFor();
+    const [from, to] = [await page.locator(".tile a").nth(3).boundingBox(), await page.locator(".tile a").first().boundingBox()];
+    await page.mouse.move(from.x + 40, from.y + 40);
+    await page.mouse.down();
+    await page.mouse.move(to.x + to.width - 5, to.y + 40, { steps: 4 });
+    return page;
+  },
+  "collection-selection": async (context) => {
+    const page = await PAGES.collection(context);
+    await page.locator(".tile a").nth(1).focus();
+    await page.keyboard.press("Space");
+    return page;
+  },
+  "collection-empty": ({ visit, service }) => openGallery(visit, service, USER, "app/collections/empty"),
+  "collection-unknown": ({ visit, service }) => openGallery(visit, service, USER, "app/collections/unknown"),
   swagger: ({ visit, service }) => visit.open(service, "docs/"),
   redoc: ({ visit, service }) => visit.open(service, "redoc"),
 };
 
-/** Writes `PAGE-WIDTH-SCHEME.png` for each page, width and colour scheme. */
-export async function takeScreenshots(world, folder) {
+/** Writes `PAGE-WIDTH-SCHEME.png` for each page whose name contains `only`, each width and colour scheme. */
+export async function takeScreenshots(world, folder, only) {
   mkdirSync(folder, { recursive: true });
   const service = await world.trusted();
   const images = (await uploadMany(service, USER, PICTURES, { tags: ["hills", "sky"] })).reverse();
   for (const { image_id: id } of images.splice(-3)) {
     await fetch(`${service.url}/images/${id}`, { method: "DELETE", headers: USER.headers });
   }
-  for (const [name, open] of Object.entries(PAGES)) {
+  await createCollection(service, USER, images.slice(5, 8), { name: "a-collection-with-a-name-that-is-rather-long-and-has-no-spaces" });
+  await createCollection(service, USER, images.slice(9), { name: "winter", visibility: "private" });
+  await createCollection(service, USER, [], { name: "empty" });
+  await createCollection(service, USER, images.slice(2, 20), { name: "summer-2026" });
+  for (const [name, open] of Object.entries(PAGES).filter(([name]) => name.includes(only))) {
     for (const viewport of SIZES) {
       for (const colorScheme of ["light", "dark"]) {
         const visit = await world.visit({ viewport, colorScheme });

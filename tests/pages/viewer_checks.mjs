@@ -12,7 +12,7 @@ export async function showsPicture(page, id) {
     const slide = document.querySelector(".slide[aria-hidden=false]");
     const sources = [...(slide?.querySelectorAll("img") ?? [])].map(({ src }) => src);
     const isIts = sources.length > 0 && sources.every((src) => src.includes(`/images/${id}/`));
-    return isIts && location.pathname.endsWith(`/app/images/${id}`);
+    return isIts && location.pathname.endsWith(`/images/${id}`);
   };
   await until(page, `picture ${id} is shown`, isShown, id);
 }

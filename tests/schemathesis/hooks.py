@@ -145,7 +145,9 @@ def filter_failure(context, failure, case, response):
     Some come from form parts, which have no type: the number 7 and the text "7" are the same bytes. So a text part with a
     value of another type is valid. schemathesis takes this into account, but not for forms with a binary part.
     """
-    if isinstance(failure, RejectedPositiveData) and (is_reused_key(response) or breaks_rule_of_share(case, response)):
+    if isinstance(failure, RejectedPositiveData) and (
+        is_reused_key(response) or is_not_collected(response) or breaks_rule_of_share(case, response)
+    ):
         return False
     if isinstance(failure, IgnoredAuth) and is_hidden_from_other_users(failure, case):
         return False
@@ -171,6 +173,11 @@ def is_reused_key(response):
     """Returns whether schemathesis reused an Idempotency-Key with another payload. A schema cannot express that this is invalid."""
     details = response.json().get("details", {}) if response.status_code == 422 else {}
     return list(details) == ["Idempotency-Key"] and "used for a different request" in details["Idempotency-Key"]
+
+
+def is_not_collected(response):
+    """Returns whether an image was to be moved behind one that is not in the collection. A schema cannot express that this is invalid."""
+    return response.status_code == 422 and list(response.json().get("details", {})) == ["after"]
 
 
 def breaks_rule_of_share(case, response):

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::public_images::PublicImage;
@@ -21,7 +22,7 @@ use crate::http::request::declared::request_fields;
 use crate::http::request::extractors::{CallerOf, RequestUri};
 use crate::http::request::fields::Query;
 use crate::http::request::json;
-use crate::http::request::json_fields::{JsonBody, JsonFields, text};
+use crate::http::request::json_fields::{JsonBody, JsonFields, or_null, text};
 use crate::http::request::link_header::with_next;
 use crate::http::request::paging::{PageQuery, PageRequest, take_shared_page};
 use crate::http::request::parameters::{FromPath, NoQuery, PathParam, PathParams};
@@ -56,6 +57,17 @@ request_fields! {
     }
 }
 
+request_fields! {
+    /// Where to move an image of a collection.
+    #[derive(Debug, ToSchema)]
+    #[schema(as = MoveCollectionImageRequest, example = json!({"after": null}))]
+    pub struct MoveBody from JsonFields {
+        /// The image of the collection that will be directly before the moved one. Null moves it to the beginning.
+        #[schema(value_type = Option<Uuid>, nullable, required)]
+        after: Option<ImageId> = require(or_null(read_image_id)),
+    }
+}
+
 /// A collection, without its images.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Collection)]
@@ -84,7 +96,7 @@ pub struct CollectionView {
 pub struct CollectionImagesView<'a> {
     #[serde(flatten)]
     pub collection: CollectionView,
-    /// The images on this page, in the order in which they were added.
+    /// The images on this page, in the order of the collection: as added, unless moved.
     #[schema(value_type = Vec<ImageView>)]
     pub images: Vec<ImageJson>,
     /// The `page_token` of the next page; null on the last page.
@@ -115,7 +127,7 @@ pub struct PublicCollection<'a> {
     /// The name of the collection.
     #[schema(example = "summer-2026")]
     pub name: &'a str,
-    /// The public images on this page, in the order in which they were added.
+    /// The public images on this page, in the order of the collection: as added, unless moved.
     pub images: Vec<PublicImage<'a>>,
     /// The `page_token` of the next page; null on the last page.
     pub next_page_token: Option<&'a str>,
@@ -159,7 +171,8 @@ pub async fn create_collection(
 
 /// Get a collection
 ///
-/// Includes a page of its images, in the order in which they were added. The owner only; others use `GET /c/{name}`.
+/// Includes a page of its images, in the order of the collection: as added, unless moved. The owner
+/// only; others use `GET /c/{name}`.
 #[utoipa::path(get, path = "/collections/{name}", tag = "collections", params(("name" = String, Path, description = "The collection's name."), PageQuery),
     responses((status = 200, description = "The collection with a page of its images.", body = CollectionImagesView), NotFound))]
 pub async fn get_collection(
@@ -183,7 +196,7 @@ pub async fn get_collection(
 
 /// List a collection's images
 ///
-/// In the order in which they were added. The owner only.
+/// In the order of the collection: as added, unless moved. The owner only.
 #[utoipa::path(get, path = "/collections/{name}/images", tag = "collections", params(("name" = String, Path, description = "The collection's name."), PageQuery),
     responses((status = 200, description = "A page of images.", body = ImagePageView), NotFound))]
 pub async fn list_collection_images(
@@ -263,6 +276,26 @@ pub async fn add_collection_image(
     image_response(&image, Some(&links))
 }
 
+/// Move an image of a collection
+///
+/// Changes the order of the collection: moves the image directly behind another one, or to the beginning. Returns 404 if the image is
+/// not in the collection. The owner of the collection only.
+#[utoipa::path(patch, path = "/collections/{name}/images/{image_id}", tag = "collections",
+    params(("name" = String, Path, description = "The collection's name."), ("image_id" = Uuid, Path, description = "The image's id.")),
+    request_body(content = MoveBody, content_type = "application/json"),
+    responses((status = 200, description = "The moved image.", body = ImageView), NotFound))]
+pub async fn move_collection_image(
+    State(app): State<AppState>,
+    _: NoQuery,
+    User(caller): User,
+    PathParams(name, id): PathParams<CollectionName, ImageId>,
+    JsonBody(body): JsonBody<MoveBody>,
+) -> Result<Response, ApiError> {
+    let MoveBody { after } = body;
+    let (image, links) = app.service.move_in_collection(&caller, &name, id, after).await?;
+    image_response(&image, Some(&links))
+}
+
 /// Remove an image from a collection
 ///
 /// The owner of the collection only.
@@ -281,7 +314,7 @@ pub async fn remove_collection_image(
 
 /// Get a public collection
 ///
-/// No authentication. Lists the public images of the collection in the order in which they were added. A private collection is
+/// No authentication. Lists the public images of the collection in its order: as added, unless moved. A private collection is
 /// visible only to its owner.
 #[utoipa::path(get, path = "/c/{name}", tag = "collections", params(("name" = String, Path, description = "The collection's name."), PageQuery),
     responses((status = 200, description = "The collection.", body = PublicCollection), NotFound))]
@@ -309,6 +342,10 @@ impl FromPath for CollectionName {
     fn from_path(segment: &str) -> Result<Self, Error> {
         Self::parse(segment).map_err(|_| Error::no_such_collection())
     }
+}
+
+fn read_image_id(value: Value) -> Result<ImageId, String> {
+    ImageId::parse(&text(value)?).ok_or_else(|| "must be the id of an image".to_owned())
 }
 
 impl CollectionView {

@@ -33,7 +33,7 @@ pub struct Tile {
     pub large: Vec<ResizeUrl>,
 }
 
-/// A page of a gallery, newest first.
+/// A page of a gallery.
 #[derive(Debug, Clone)]
 pub struct TilePage {
     pub tiles: Vec<Tile>,
@@ -180,7 +180,7 @@ impl Service {
     }
 
     /// Signs the URLs of images that the caller may see.
-    async fn sign_tiles(&self, images: Vec<Arc<Image>>) -> Result<Vec<Tile>, Error> {
+    pub(in crate::service) async fn sign_tiles(&self, images: Vec<Arc<Image>>) -> Result<Vec<Tile>, Error> {
         let url_key = self.url_key().await?;
         let expires_at = round_up(self.clock.now() + WINDOW, WINDOW.num_seconds().unsigned_abs());
         let sign = |image: &Image, sizes: Vec<SizeToSign>| -> Result<Vec<ResizeUrl>, Error> {

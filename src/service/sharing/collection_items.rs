@@ -35,7 +35,7 @@ const MAX_FOREIGN_COLLECTIONS: u64 = 1000;
 /// Items of a deleted collection removed per step. On SQLite this blocks all other writers.
 const REMOVE_BATCH: u32 = 1000;
 
-/// A page of a collection, in the order in which images were added.
+/// A page of a collection, in its order: as the images were added, unless they were moved.
 #[derive(Debug, Clone)]
 pub struct CollectedImages {
     pub images: Vec<Image>,
@@ -44,8 +44,7 @@ pub struct CollectedImages {
 }
 
 impl Service {
-    /// Finds a collection of the caller, with a page of its public images and the caller's own, in the order in which they were
-    /// added.
+    /// Finds a collection of the caller, with a page of its public images and the caller's own, in its order.
     ///
     /// # Errors
     /// The caller is not authenticated, there is no such collection, it belongs to another user, or the page token is not of this
@@ -68,7 +67,7 @@ impl Service {
         Ok((collection, ImagePage { images, signer: self.link_signer().await?, total, next: page.next }))
     }
 
-    /// Lists the public images of a public collection, or of a private one for its owner, in the order in which they were added.
+    /// Lists the public images of a public collection, or of a private one for its owner, in its order.
     ///
     /// # Errors
     /// There is no such collection, or the page token is not of this list.
@@ -186,7 +185,7 @@ impl Service {
     }
 }
 
-/// Reads a page of these parts of a collection.
+/// Returns a page of these parts of a collection.
 pub(super) async fn images_of(
     reader: &mut Reader,
     collection: &Collection,
@@ -195,11 +194,12 @@ pub(super) async fn images_of(
     token: Option<&str>,
 ) -> Result<CollectedImages, Error> {
     let list = list_fingerprint("collection", &collection.id.to_string());
-    let last = parse_page_token(token, &list)?.and_then(|token| i64::try_from(token.last.as_u128()).ok());
+    // The first image that is moved to the beginning often enough has a negative position.
+    let last = parse_page_token(token, &list)?.and_then(|token| i64::try_from(token.last.as_u128().cast_signed()).ok());
     let mut found = store::sharing::collection_items::page(reader, collection.id, parts, last, limit + 1).await?;
     let has_more = found.len() > limit as usize;
     found.truncate(limit as usize);
-    let token = |position: i64| PageToken { last: Uuid::from_u128(u128::try_from(position).unwrap_or_default()) };
+    let token = |position: i64| PageToken { last: Uuid::from_u128(i128::from(position).cast_unsigned()) };
     let next = found.last().filter(|_| has_more).map(|(position, _)| token(*position).encode(&list));
     let images = found.into_iter().map(|(_, image)| image);
     // Items have this state already. This hides images that a version without collections has hidden since.
@@ -214,7 +214,7 @@ fn is_in(image: &Image, part: &Part) -> bool {
     }
 }
 
-fn visible(image: Option<Image>, user: &UserId) -> Result<Image, Error> {
+pub(super) fn visible(image: Option<Image>, user: &UserId) -> Result<Image, Error> {
     image.filter(|image| is_live(image) && image.is_visible_to(Some(user))).ok_or_else(Error::no_such_image)
 }
 

@@ -1,6 +1,8 @@
 //! Sharing: public links, expiring links, shares, and collections.
 
 pub mod collection_items;
+pub mod collection_order;
+pub mod collection_tiles;
 pub mod collections;
 pub mod expiring_links;
 pub mod public_links;

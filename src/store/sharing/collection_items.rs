@@ -1,7 +1,8 @@
 //! The `collection_images` table: the images of each collection, with their positions.
 //!
 //! Items of an image are written by transactions that hold the image's lock, and deleted by those that hold that lock or the
-//! cleanup lock of collections.
+//! cleanup lock of collections. Positions (`collection_order.rs`) are also changed by those that hold the cleanup lock and the
+//! collection's.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -22,7 +23,7 @@ pub async fn insert(tx: &mut Tx, id: CollectionId, image: &Image, now: DateTime<
     if contains(&mut *tx, id, image.id).await? {
         return Ok(false);
     }
-    let position = collections::next_position(tx, id, now).await?;
+    let position = collections::next_position(tx, id, collections::STEP, now).await?;
     let sql = Sql::new(
         "insert into collection_images (collection_id, position, image_id, user_id, sight) values ($1, $2, $3, $4, $5) \
          on conflict (collection_id, image_id) do nothing",
@@ -54,8 +55,8 @@ pub async fn count_in_others_collections(run: impl Run, image: ImageId) -> Resul
     one(run, sql.bind(image.uuid())).await
 }
 
-/// Returns up to `limit` images of these parts of a collection after position `last`, in the order in which they were added, each
-/// with its position, from one snapshot.
+/// Returns up to `limit` images of these parts of a collection after position `last`, in its order, each with its position, from one
+/// snapshot.
 pub async fn page(
     run: impl Run,
     id: CollectionId,

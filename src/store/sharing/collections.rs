@@ -81,14 +81,17 @@ pub async fn touch(tx: &mut Tx, id: CollectionId, now: DateTime<Utc>) -> Result<
     tx.execute(sql.bind(id.uuid()).bind(now)).await.map(drop)
 }
 
-/// Returns the next position in a collection. It is a timestamp, so that it does not reveal how many items there were before, but
-/// it always increases, even if the clock goes backwards.
-pub async fn next_position(tx: &mut Tx, id: CollectionId, now: DateTime<Utc>) -> Result<i64, Error> {
+/// Positions of images that are added at the same time are this far apart, so that others can be moved between them.
+pub const STEP: i64 = 1024;
+
+/// Returns a position after all others in a collection. It is a timestamp, so that it does not reveal how many items there were
+/// before, but it always increases by at least `step`, even if the clock goes backwards.
+pub async fn next_position(tx: &mut Tx, id: CollectionId, step: i64, now: DateTime<Utc>) -> Result<i64, Error> {
     let sql = Sql::new(
-        "update collections set last_position = case when last_position < $2 then $2 else last_position + 1 end, updated_at = $3 \
-         where id = $1 returning last_position",
+        "update collections set last_position = case when last_position + $4 < $2 then $2 else last_position + $4 end, \
+         updated_at = $3 where id = $1 returning last_position",
     );
-    let sql = sql.bind(id.uuid()).bind(now.timestamp_micros()).bind(now);
+    let sql = sql.bind(id.uuid()).bind(now.timestamp_micros()).bind(now).bind(step);
     Ok(tx.fetch_optional::<(i64,)>(sql).await?.unwrap_or_default().0)
 }
 
@@ -111,8 +114,9 @@ pub async fn find_deleted(run: impl Run) -> Result<Option<CollectionId>, Error> 
     Ok(run.fetch_optional::<(Uuid,)>(sql).await?.map(|(id,)| CollectionId::from(id)))
 }
 
-/// Takes the cleanup lock until the transaction ends: only one transaction at a time may delete the items of deleted collections.
-/// Two of them, and two concurrent deletions of images that are in both collections, could otherwise deadlock.
+/// Takes the cleanup lock until the transaction ends: only one transaction at a time may delete the items of deleted collections, or
+/// spread those of a collection. Two of them, and two concurrent deletions of images that are in both collections, could otherwise
+/// deadlock. It is taken before any item is changed.
 pub async fn lock_cleanup(tx: &mut Tx) -> Result<(), Error> {
     tx.execute(Sql::new("update collection_sweeps set taken = taken + 1 where id = 1")).await.map(drop)
 }

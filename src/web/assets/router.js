@@ -2,12 +2,18 @@
 
 import { signal } from "./vendor/signals-core/signals-core.module.js";
 import { base } from "./server.js";
+import { visitor } from "./visitor/visitor.js";
 
-const ROOT = new URL("app/", base).pathname;
-const IMAGE = /^images\/([0-9a-f-]{36})$/;
-const TRASH = "trash";
+const ROOT = new URL(visitor?.source ?? "app/", base).pathname;
+const IMAGE = /(?:^|\/)images\/([0-9a-f-]{36})$/;
+const COLLECTION = /^collections\/([\w-]+)/;
+/** The views that have a path of their own. */
+const PATHS = { trash: "trash", collections: "collections" };
 
-/** `{ view, image, query }`: `gallery` or `trash`; the id of the image that is open, or null; and the search parameters. */
+/**
+ * `{ view, collection, image, query }`: `gallery`, `trash`, `collections`, `collection` or `visitor`; the name of the collection and the id of the
+ * image that are open, or null; and the search parameters.
+ */
 export const route = signal(read());
 
 // Opening a picture does not scroll the gallery, so closing it must not either.
@@ -18,18 +24,28 @@ addEventListener("popstate", () => {
 });
 
 function read() {
+  const query = new URLSearchParams(location.search);
+  // The page of a share or a public collection has one path.
+  if (visitor) return { view: "visitor", collection: null, image: query.get("image"), query };
   const path = location.pathname.slice(ROOT.length);
+  const collection = COLLECTION.exec(path)?.[1] ?? null;
   return {
-    view: path === TRASH ? "trash" : "gallery",
+    view: collection ? "collection" : (Object.keys(PATHS).find((view) => PATHS[view] === path) ?? "gallery"),
+    collection,
     image: IMAGE.exec(path)?.[1] ?? null,
-    query: new URLSearchParams(location.search),
+    query,
   };
 }
 
-/** Returns the URL of the gallery, of one of its images, or of the trash, with these search parameters. */
-export function urlOf({ view = "gallery", image = null, query = new URLSearchParams() }) {
+/**
+ * Returns the URL of a view, or of one of its images, with these search parameters. Without a view, an image is one of the list that is
+ * shown, and the rest the gallery.
+ */
+export function urlOf({ view = "gallery", collection = null, image = null, query = new URLSearchParams() }) {
+  if (visitor) return image ? `${ROOT}?image=${image}` : ROOT;
   const search = query.toString();
-  const path = view === "trash" ? TRASH : image ? `images/${image}` : "";
+  const list = collection ?? (image && route.peek().collection);
+  const path = PATHS[view] ?? [list && `collections/${list}`, image && `images/${image}`].filter(Boolean).join("/");
   return `${ROOT}${path}${search ? `?${search}` : ""}`;
 }
 
@@ -46,7 +62,7 @@ export function go(target, { replace = false } = {}) {
 export function closeImage() {
   if (!route.value.image) return;
   if (history.state?.opensImage) history.back();
-  else go({ query: route.value.query }, { replace: true });
+  else go({ ...route.value, image: null }, { replace: true });
 }
 
 /** Follows a link within the page; other clicks open a new tab or window. */

@@ -327,8 +327,12 @@ async fn rejected_writes_take_no_locks() {
         ("alice", Method::DELETE, within(&other), 404),
         // The image is in the collection already.
         ("alice", Method::PUT, within(&id), 200),
+        ("bob", Method::PATCH, within(&id), 403),
+        ("alice", Method::PATCH, within(&other), 404),
     ] {
-        assert_eq!(app.by(user, method.clone(), &path).await.status, status, "{method} {path}");
+        let request = app.request(method.clone(), &path).header("X-User-Id", user);
+        let request = if method == Method::PATCH { request.json(&json!({"after": null})) } else { request };
+        assert_eq!(app.send(request).await.status, status, "{method} {path}");
     }
     drop(held);
     db.close().await;

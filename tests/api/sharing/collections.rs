@@ -1,4 +1,4 @@
-//! Collections: named lists of images in the order of adding, for their owners and the public.
+//! Collections: named lists of images, for their owners and the public. How their order is changed is in `collection_order.rs`.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

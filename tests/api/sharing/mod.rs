@@ -1,6 +1,7 @@
 //! Tests of sharing: public links, expiring links, shares and collections.
 
 mod collection_consistency;
+mod collection_order;
 mod collections;
 mod expiring_links;
 mod guest_images;

@@ -1,3 +1,4 @@
+mod collections;
 mod pages;
 mod privacy;
 mod sessions;

@@ -1,5 +1,6 @@
 // What can be done with many pictures at once. Each is a request of its own; a few run at a time.
 
+import { collection as shownCollection } from "./source.js";
 import { currentList, putBack, reload, remove } from "./tiles.js";
 import { deselect } from "./selection.js";
 import { request } from "../server.js";
@@ -10,7 +11,7 @@ const PARALLEL = 4;
 const words = texts.bulk;
 
 /** Runs an action for each picture. Returns the pictures for which it succeeded; reports how many failed, and why. */
-async function changeEach(tiles, action) {
+export async function changeEach(tiles, action) {
   const waiting = [...tiles];
   const done = [];
   let failed = 0;
@@ -50,9 +51,10 @@ export async function collect(tiles, name) {
       return;
     }
   }
-  // One after the other, because a collection keeps the order in which pictures are added. The oldest is first.
+  // One after the other, because a collection keeps the order in which pictures are added: that of another collection, or the oldest
+  // first.
   const done = [];
-  for (const tile of [...tiles].reverse()) {
+  for (const tile of shownCollection.peek() ? tiles : [...tiles].reverse()) {
     done.push(...(await changeEach([tile], ({ id }) => request("PUT", `collections/${encodeURIComponent(name)}/images/${id}`))));
   }
   finish(done, (count) => words.collected(count, name));

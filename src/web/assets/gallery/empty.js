@@ -4,14 +4,16 @@ import { html, observer } from "../ui/html.js";
 import { icon } from "../ui/icons.js";
 import { copy } from "../ui/clipboard.js";
 import { clearFilters, filters } from "./filters.js";
-import { isTrash } from "./tiles.js";
+import { isTrash } from "./source.js";
 import { base } from "../server.js";
 import { identity, user } from "../session.js";
 import { texts } from "../texts.js";
+import { visitor } from "../visitor/visitor.js";
 
 const words = texts.gallery;
 
 export const Empty = observer(() => {
+  if (visitor) return html`<div class="notice"><p>${texts.visitor.empty}</p></div>`;
   if (isTrash.value) return html`<div class="notice"><p>${texts.trash.empty}</p></div>`;
   const { scope, values } = filters.value;
   if (Object.keys(values).length > 0) {

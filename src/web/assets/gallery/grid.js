@@ -78,6 +78,8 @@ export class Grid extends Component {
   /** Arrow keys move between pictures. */
   move = (event) => {
     const current = Number(event.target.dataset?.index ?? NaN);
+    // With Alt, the browser goes back, or a picture is moved.
+    if (event.altKey) return;
     const next = neighbour(this.state.rows, current, event.key);
     if (next === null) return;
     event.preventDefault();

@@ -1,8 +1,8 @@
 // The pictures that are selected.
 
 import { computed, effect, signal } from "../vendor/signals-core/signals-core.module.js";
-import { filters } from "./filters.js";
-import { isTrash, tiles } from "./tiles.js";
+import { source } from "./source.js";
+import { tiles } from "./tiles.js";
 import { isOwner } from "../viewer/deletion.js";
 
 /** Their ids. */
@@ -16,10 +16,9 @@ export const isOwn = computed(() => selected.value.every(isOwner));
 
 let anchor = null;
 
-// Other filters show other pictures.
-const shown = computed(() => `${isTrash.value} ${filters.value.query}`);
+// Other lists have other pictures.
 effect(() => {
-  shown.value;
+  source.value;
   clear();
 });
 

@@ -5,7 +5,10 @@ import { Dialog } from "../ui/dialog.js";
 import { icon } from "../ui/icons.js";
 import { addTags, collect, deleteAll, purge, restore, setVisibility } from "./bulk.js";
 import { clear, isOwn, selected } from "./selection.js";
-import { isTrash } from "./tiles.js";
+import { collection, isTrash } from "./source.js";
+import { moveToEdge, takeOut } from "../collections/order.js";
+import { NAME_RULE } from "../collections/new.js";
+import { Question } from "../ui/question.js";
 import { request } from "../server.js";
 import { user } from "../session.js";
 import { texts } from "../texts.js";
@@ -46,7 +49,10 @@ const Bar = observer(({ onOpen }) => {
 });
 
 const Changes = observer(
-  ({ tiles, button, onOpen }) => html`${user.value && button("folder", words.collect, () => onOpen("collection"))}
+  ({ tiles, button, onOpen }) => html`${collection.value &&
+    html`${button("first", words.toBeginning, () => moveToEdge(tiles, false))} ${button("last", words.toEnd, () => moveToEdge(tiles, true))}
+    ${button("takeOut", words.takeOut, () => takeOut(tiles))}`}
+    ${user.value && button("folder", words.collect, () => onOpen("collection"))}
     ${isOwn.value &&
     html`${button("tag", words.tag, () => onOpen("tags"))}
     ${button("lock", words.makePrivate, () => setVisibility(tiles, "private"))}
@@ -56,20 +62,8 @@ const Changes = observer(
 
 function PurgeDialog({ onClose }) {
   const tiles = selected.peek();
-  const submit = (event) => {
-    event.preventDefault();
-    purge(tiles);
-    onClose();
-  };
-  return html`<${Dialog} title=${words.purge} onClose=${onClose}>
-    <form onSubmit=${submit}>
-      <p>${words.purgeQuestion(tiles.length)}</p>
-      <div class="actions">
-        <button type="button" class="text-button" onClick=${onClose}>${texts.edit.cancel}</button>
-        <button type="submit" class="button danger">${words.purge}</button>
-      </div>
-    </form>
-  <//>`;
+  const confirm = () => purge(tiles);
+  return html`<${Question} title=${words.purge} text=${words.purgeQuestion(tiles.length)} action=${words.purge} onConfirm=${confirm} onClose=${onClose} />`;
 }
 
 function TagDialog({ onClose }) {
@@ -97,8 +91,7 @@ class CollectionDialog extends Component {
   };
 
   render({ onClose }, { names }) {
-    const limits = { pattern: "[A-Za-z0-9_\\-]+", maxlength: 64, title: words.nameRule };
-    return html`<${OneField} title=${words.collect} label=${words.name} name="name" limits=${limits} names=${names} onSubmit=${this.submit} onClose=${onClose} />`;
+    return html`<${OneField} title=${words.collect} label=${words.name} name="name" limits=${NAME_RULE} names=${names} onSubmit=${this.submit} onClose=${onClose} />`;
   }
 }
 

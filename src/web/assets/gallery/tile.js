@@ -4,9 +4,11 @@ import { Component, createRef, html } from "../ui/html.js";
 import { icon } from "../ui/icons.js";
 import { averageColor, paint } from "./placeholder.js";
 import { extendTo, selection, toggle } from "./selection.js";
-import { isTrash, nameOf, reload, srcset, urlOfSize } from "./tiles.js";
+import { isTrash } from "./source.js";
+import { nameOf, reload, srcset, urlOfSize } from "./tiles.js";
 import { go, route, urlOf } from "../router.js";
 import { texts } from "../texts.js";
+import { visitor } from "../visitor/visitor.js";
 
 export class Tile extends Component {
   canvas = createRef();
@@ -57,7 +59,7 @@ export class Tile extends Component {
 
   /** The space bar selects, like a click on the box in the corner. */
   press = (event) => {
-    if (event.key !== " ") return;
+    if (event.key !== " " || visitor) return;
     event.preventDefault();
     toggle(this.props.tile);
   };
@@ -87,7 +89,8 @@ export class Tile extends Component {
         ${(failed || tile.sizes.length === 0) && html`<span class="failed">${name}: ${texts.gallery.unavailable}</span>`}
         ${tile.private && html`<span class="badge">${icon("lock")}</span>`}
       </a>
-      <button
+      ${!visitor &&
+      html`<button
         class="select"
         role="checkbox"
         tabindex="-1"
@@ -96,7 +99,7 @@ export class Tile extends Component {
         onClick=${(event) => (event.shiftKey ? extendTo(tile) : toggle(tile))}
       >
         ${icon("check")}
-      </button>
+      </button>`}
     </li>`;
   }
 }

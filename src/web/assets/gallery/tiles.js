@@ -1,90 +1,103 @@
 // The pictures of the gallery, loaded page by page.
 
 import { batch, computed, effect, signal } from "../vendor/signals-core/signals-core.module.js";
-import { filters } from "./filters.js";
-import { route } from "../router.js";
+import { collection, isTrash, source } from "./source.js";
 import { base, request } from "../server.js";
 import { isStarted, user } from "../session.js";
+import { tilePath } from "../visitor/visitor.js";
 
 const PAGE_SIZE = 100;
 
-/** The tiles that are loaded, newest first. */
+/** The tiles that are loaded, newest first or in the order of the collection. */
 export const tiles = signal([]);
 
-/** How many pictures match the filters; null until the first page is loaded. */
+/** How many pictures the list has; null until the first page is loaded. */
 export const total = signal(null);
+
+/** What the service says about the list, besides its tiles; null until the first page is loaded. */
+export const details = signal(null);
 
 /** `loading`, `ready`, `failed` or `complete`. */
 export const status = signal("loading");
 
-/** Why the last page could not be loaded. */
+/** The error because of which the last page could not be loaded. */
 export const failure = signal(null);
-
-/** Whether the pictures are those in the trash. */
-export const isTrash = computed(() => route.value.view === "trash");
-
-/** No query of the gallery is equal to it. */
-const TRASH = "trash";
 
 let next = null;
 let current = new AbortController();
+/** The ids of a collection in its order, with those that were removed, because they can be restored. */
+let order = [];
 
-// Strings, so that opening a picture, which changes the URL too, does not load the gallery again.
-const query = computed(() => (isTrash.value ? TRASH : filters.value.query.toString()));
 const viewer = computed(() => (isStarted.value ? (user.value?.id ?? "") : null));
 
 effect(() => {
-  const text = query.value;
+  const path = source.value;
   // Another user sees other pictures.
   const isKnown = viewer.value !== null;
   current.abort();
   current = new AbortController();
   next = null;
+  order = [];
   scrollTo(0, 0);
   batch(() => {
     tiles.value = [];
     total.value = null;
+    details.value = null;
+    status.value = "loading";
   });
-  if (isKnown) load(text, current.signal);
+  if (isKnown && path) load(path, current.signal);
 });
 
 /** Loads the next page, unless one is being loaded or there is none. */
 export function loadMore() {
-  if (status.peek() === "ready") load(query.peek(), current.signal);
+  if (status.peek() === "ready") load(source.peek(), current.signal);
 }
 
 /** Tries again after a failure. */
 export function retry() {
-  load(query.peek(), current.signal);
+  load(source.peek(), current.signal);
 }
 
-async function load(filter, signal) {
+async function load(list, signal) {
   status.value = "loading";
-  const parameters = new URLSearchParams(filter === TRASH ? "" : filter);
+  const [path, filter] = list.split("?");
+  const parameters = new URLSearchParams(filter);
   parameters.set("limit", PAGE_SIZE);
   if (next) parameters.set("page_token", next);
   try {
-    const page = await request("GET", filter === TRASH ? "app/trash/tiles" : "app/tiles", { query: parameters, signal });
+    const { tiles: loaded, ...page } = await request("GET", path, { query: parameters, signal });
     if (signal.aborted) return;
     batch(() => {
       next = page.next;
       const known = new Set(tiles.peek().map(({ id }) => id));
-      tiles.value = [...tiles.peek(), ...page.tiles.filter(({ id }) => !known.has(id))];
+      show([...tiles.peek(), ...loaded.filter(({ id }) => !known.has(id))]);
       total.value = page.total;
+      details.value = page;
       status.value = next ? "ready" : "complete";
     });
   } catch (error) {
     if (signal.aborted) return;
     batch(() => {
-      failure.value = error.message;
+      failure.value = error;
       status.value = "failed";
     });
   }
 }
 
+/** Shows these tiles in this order. */
+export function show(list) {
+  const shown = list.map(({ id }) => id);
+  const known = new Set(shown);
+  order.forEach((id, index) => {
+    if (!known.has(id)) shown.splice(shown.indexOf(order[index - 1]) + 1, 0, id);
+  });
+  order = shown;
+  tiles.value = list;
+}
+
 /** Identifies the list that is shown, so that an action that takes long does not change another one. */
 export function currentList() {
-  return query.peek();
+  return source.peek();
 }
 
 /** Removes a picture from a list, if that is still shown. */
@@ -97,14 +110,21 @@ export function remove({ id }, list) {
   });
 }
 
-/** Adds a picture to a list in its place, if that list is still shown and does not have it: the newest is first. */
+/**
+ * Adds a picture to a list in its place, if that list is still shown and does not have it. The newest is first; in a collection, a
+ * picture has the place that it had before, or is the last.
+ */
 export function add(tile, list) {
   const all = tiles.peek();
   if (list !== currentList() || all.some(({ id }) => id === tile.id)) return;
-  const index = all.findIndex(({ id }) => id < tile.id);
+  const place = order.indexOf(tile.id);
+  const isBefore = (id) => (collection.peek() ? place >= 0 && order.indexOf(id) > place : id < tile.id);
+  const index = all.findIndex(({ id }) => isBefore(id));
   batch(() => {
-    tiles.value = all.toSpliced(index < 0 ? all.length : index, 0, tile);
     total.value += 1;
+    // It comes with the last page.
+    if (collection.peek() && place < 0 && next) return;
+    show(all.toSpliced(index < 0 ? all.length : index, 0, tile));
   });
 }
 
@@ -127,7 +147,7 @@ export function firstPage() {
 
 /** Loads a picture again that was changed, or whose URLs have expired. Returns its tile, or null if it could not be loaded. */
 export async function reload(id) {
-  const tile = await request("GET", `app/tiles/${id}`).catch(() => null);
+  const tile = await request("GET", tilePath(id)).catch(() => null);
   if (tile) tiles.value = tiles.peek().map((other) => (other.id === id ? tile : other));
   return tile;
 }

@@ -1,4 +1,4 @@
-// The bar at the top: whose pictures are shown, the filters, and the user.
+// The bar at the top: the pages, the filters of the gallery, and the user.
 
 import { html, observer } from "../ui/html.js";
 import { icon } from "../ui/icons.js";
@@ -7,24 +7,22 @@ import { showToast } from "../ui/toasts.js";
 import { assetUrl } from "../assets.js";
 import { base } from "../server.js";
 import { identity, isStarted, signOut, user } from "../session.js";
-import { filters, setScope } from "../gallery/filters.js";
-import { isTrash } from "../gallery/tiles.js";
 import { FilterPanel } from "../gallery/filter_panel.js";
 import { UploadMenu } from "../upload/menu.js";
-import { follow, urlOf } from "../router.js";
+import { follow, route, urlOf } from "../router.js";
 import { texts } from "../texts.js";
 
 export const Header = observer(({ onIdentify }) => {
-  const scope = isTrash.value ? null : filters.value.scope;
-  const choice = (value, label) =>
-    html`<button aria-pressed=${scope === value ? "true" : "false"} onClick=${() => setScope(value)}>${label}</button>`;
+  const { view } = route.value;
+  const page = (target, label, isCurrent) =>
+    html`<a href=${urlOf(target)} aria-current=${isCurrent ? "page" : null} onClick=${(event) => follow(event, target)}>${label}</a>`;
   return html`<header class="bar">
-    <a class="brand" aria-label=${texts.title} href=${urlOf({})} onClick=${(event) => follow(event, {})}><img src=${assetUrl("icon.svg")} alt="" width="24" height="24" /> <span>${texts.title}</span></a>
-    ${user.value && html`<div class="segments" role="group" aria-label=${texts.gallery.label}>
-      ${choice("mine", texts.nav.mine)} ${choice("everyone", texts.nav.everyone)}
-    </div>`}
+    <nav aria-label=${texts.nav.label}>
+      <img class="wide-only" src=${assetUrl("icon.svg")} alt="" width="24" height="24" />
+      ${page({}, texts.title, view === "gallery")} ${page({ view: "collections" }, texts.collections.title, view.startsWith("collection"))}
+    </nav>
     <div class="spacer"></div>
-    <${UploadMenu} /> <${FilterPanel} />
+    <${UploadMenu} /> ${view === "gallery" && html`<${FilterPanel} />`}
     <a class="text-button wide-only" href=${new URL("docs/", base)}>${texts.nav.api}</a>
     <${UserButton} onIdentify=${onIdentify} />
   </header>`;

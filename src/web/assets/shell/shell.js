@@ -2,6 +2,7 @@
 
 import { Component, html, observer } from "../ui/html.js";
 import { Toasts } from "../ui/toasts.js";
+import { Collections } from "../collections/cards.js";
 import { Gallery } from "../gallery/gallery.js";
 import "./title.js";
 import { Header } from "./header.js";
@@ -10,6 +11,7 @@ import { UserName, hasAsked } from "../account/user_name.js";
 import { Viewer } from "../viewer/viewer.js";
 import { DropSign, UploadPanel } from "../upload/panel.js";
 import { uploads } from "../upload/sources.js";
+import { route } from "../router.js";
 import { expired, identity, isStarted, user } from "../session.js";
 import { effect } from "../vendor/signals-core/signals-core.module.js";
 import { texts } from "../texts.js";
@@ -37,11 +39,13 @@ export class Shell extends Component {
   render(_, { dialog }) {
     return html`<a class="skip-link" href="#content">${texts.skipToContent}</a>
       <${Header} onIdentify=${() => this.open("identify")} />
-      <${Gallery} /> <${Viewer} />
+      <${Main} /> <${Viewer} />
       <${UploadPanel} /> <${DropSign} /> <${Toasts} />
       ${dialog === "identify" && html`<${Identify} onClose=${this.close} />`} <${Expired} />`;
   }
 }
+
+const Main = observer(() => (route.value.view === "collections" ? html`<${Collections} />` : html`<${Gallery} />`));
 
 function Identify({ onClose }) {
   return identity === "name" ? html`<${UserName} onClose=${onClose} />` : html`<${SignIn} onClose=${onClose} />`;

@@ -5,7 +5,8 @@ export const MENU = "menu";
 
 addEventListener("click", (event) => close((menu) => !menu.contains(event.target)));
 
-addEventListener("focusin", (event) => close((menu) => !menu.contains(event.target)));
+// A press on a text in a menu can focus what the menu is in.
+addEventListener("focusin", ({ target }) => close((menu) => !menu.contains(target) && !target.contains(menu)));
 
 addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;

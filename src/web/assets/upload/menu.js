@@ -11,21 +11,10 @@ const words = texts.upload;
 
 export const UploadMenu = observer(() => {
   const { visibility, tags } = options.value;
-  const pick = (event) => {
-    const input = event.currentTarget;
-    const files = [...input.files];
-    // The same file can be chosen again.
-    input.value = "";
-    input.closest("details").open = false;
-    addFiles(files);
-  };
   return html`<details class="menu" name=${MENU}>
     <summary class="button" aria-label=${words.upload}>${icon("upload")} <span class="wide-only">${words.upload}</span></summary>
     <div class="menu-panel">
-      <label class="button file-picker">
-        ${words.choose}
-        <input class="hidden" type="file" accept="image/*" multiple onChange=${pick} />
-      </label>
+      <${FilePicker} />
       <p class="hint">${words.hint}</p>
       <label>
         ${words.visibility}
@@ -41,3 +30,19 @@ export const UploadMenu = observer(() => {
     </div>
   </details>`;
 });
+
+/** A button that opens the file picker, and closes the menu that it is in. */
+export function FilePicker({ label = words.choose }) {
+  const pick = (event) => {
+    const input = event.currentTarget;
+    const files = [...input.files];
+    // The same file can be chosen again.
+    input.value = "";
+    input.closest("details")?.removeAttribute("open");
+    addFiles(files);
+  };
+  return html`<label class="button file-picker">
+    ${label}
+    <input class="hidden" type="file" accept="image/*" multiple onChange=${pick} />
+  </label>`;
+}

@@ -5,11 +5,13 @@ import { objection } from "./limits.js";
 import { abandon, canRetry, repeat, transfer } from "./transfer.js";
 import { request } from "../server.js";
 import { filters } from "../gallery/filters.js";
-import { add as addTile, currentList, isTrash } from "../gallery/tiles.js";
+import { collection, isTrash } from "../gallery/source.js";
+import { add as addTile, currentList } from "../gallery/tiles.js";
 import { expired, user } from "../session.js";
 import { remember, remembered } from "../storage.js";
 import { texts } from "../texts.js";
 import { showToast } from "../ui/toasts.js";
+import { tilePath, visitor } from "../visitor/visitor.js";
 
 const PARALLEL = 3;
 
@@ -33,6 +35,9 @@ export const progress = computed(() => {
   return all === 0 ? 1 : sum(({ state, sent, file }) => (state === "done" ? file.size : Math.min(sent, file.size))) / all;
 });
 
+/** How many pictures visitors of this page can still add. */
+export const guestImagesLeft = signal(visitor?.guestImages ?? 0);
+
 let lastId = 0;
 
 /** Adds files. */
@@ -41,8 +46,10 @@ export function add(files) {
   const added = [...files].map((file) => ({
     id: ++lastId,
     file,
-    userId: user.peek().id,
-    fields: { visibility, tags },
+    userId: user.peek()?.id,
+    // The owner of a share decides what applies to pictures of visitors.
+    fields: visitor ? {} : { visibility, tags },
+    collection: collection.peek(),
     key: crypto.randomUUID?.() ?? `${Date.now()}-${lastId}-${Math.random()}`,
     upload: null,
     aborts: new AbortController(),
@@ -83,7 +90,7 @@ export function setOptions(changes) {
 // While a session has expired, the files wait for their user to sign in again. Another user must not send or see them.
 effect(() => {
   const id = user.value?.id;
-  if (!id && expired.peek()) return;
+  if (visitor || (!id && expired.peek())) return;
   const foreign = items.peek().filter(({ userId }) => userId !== id);
   if (foreign.length > 0) {
     const unfinished = foreign.filter(({ state }) => state === "waiting" || state === "sending");
@@ -96,7 +103,7 @@ effect(() => {
 
 /** Starts as many files as may be sent now. */
 function fill() {
-  if (!user.peek()) return;
+  if (!user.peek() && !visitor) return;
   const sending = items.peek().filter(({ state }) => state === "sending").length;
   const waiting = items.peek().filter(({ state }) => state === "waiting");
   for (const item of waiting.slice(0, Math.max(PARALLEL - sending, 0))) upload(item);
@@ -113,7 +120,9 @@ async function upload(item) {
       const onProgress = (sent) => change(item, { sent });
       const id = await transfer(item, item.fields, { signal, onProgress });
       change(item, { state: "done", upload: null });
-      await show(id);
+      if (item.collection) await collect(id, item);
+      else if (visitor) await showToVisitor(id);
+      else await show(id);
     }
   } catch (error) {
     if (item.aborts.signal.aborted) return;
@@ -129,11 +138,32 @@ function change(item, values) {
   items.value = [...items.peek()];
 }
 
+/** Adds a new picture to the collection on whose page it was uploaded. */
+async function collect(id, item) {
+  const list = currentList();
+  try {
+    await request("PUT", `collections/${item.collection}/images/${id}`);
+  } catch (error) {
+    const action = { label: texts.upload.retry, run: () => collect(id, item) };
+    showToast(texts.upload.notCollected(item.file.name, item.collection, error.message), action);
+    return;
+  }
+  const tile = collection.peek() === item.collection && (await request("GET", `app/tiles/${id}`).catch(() => null));
+  if (tile) addTile(tile, list);
+}
+
+/** Shows a new picture on the page for visitors. */
+async function showToVisitor(id) {
+  guestImagesLeft.value = Math.max(guestImagesLeft.peek() - 1, 0);
+  const tile = await request("GET", tilePath(id)).catch(() => null);
+  if (tile) addTile(tile, currentList());
+}
+
 /** Shows a new picture in the gallery, unless the gallery is filtered. */
 async function show(id) {
   const list = currentList();
   const { scope, values } = filters.peek();
-  if (isTrash.peek() || Object.keys(values).length > 0) return;
+  if (isTrash.peek() || collection.peek() || Object.keys(values).length > 0) return;
   const tile = await request("GET", `app/tiles/${id}`).catch(() => null);
   if (tile && (scope !== "mine" || tile.user_id === user.peek()?.id)) addTile(tile, list);
 }

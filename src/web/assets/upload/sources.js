@@ -1,8 +1,11 @@
 // Where files come from, other than the file picker: files that are dropped anywhere on the page, and pasted ones.
 
 import { signal } from "../vendor/signals-core/signals-core.module.js";
-import { add } from "./queue.js";
+import { add, guestImagesLeft } from "./queue.js";
 import { user } from "../session.js";
+import { texts } from "../texts.js";
+import { showToast } from "../ui/toasts.js";
+import { visitor } from "../visitor/visitor.js";
 
 /** Whether files are being dragged over the page. */
 export const isDragging = signal(false);
@@ -12,11 +15,18 @@ export const uploads = { askWho: () => {} };
 
 export function addFiles(files) {
   if (files.length === 0) return;
-  if (user.peek()) add(files);
+  if (visitor) addAsGuest(files);
+  else if (user.peek()) add(files);
   else uploads.askWho(() => add(files));
 }
 
-const hasFiles = (event) => event.dataTransfer?.types.includes("Files") ?? false;
+function addAsGuest(files) {
+  const left = guestImagesLeft.peek();
+  if (files.length > left) showToast(texts.visitor.tooMany(left));
+  if (left > 0) add(files.slice(0, left));
+}
+
+const hasFiles = (event) => !(visitor && guestImagesLeft.peek() === 0) && event.dataTransfer?.types.includes("Files") ?? false;
 
 // Each element under the pointer gets its own events, so only the time since the last one says that the pointer has left.
 const LEFT_AFTER_MS = 300;

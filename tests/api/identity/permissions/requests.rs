@@ -242,6 +242,7 @@ impl Stage {
             "POST /collections" => json!({"name": format!("made-{}", self.count)}),
             "PATCH /collections/{name}" => json!({"visibility": "public"}),
             "PUT /collections/{name}/images/{image_id}" => return request,
+            "PATCH /collections/{name}/images/{image_id}" => json!({"after": null}),
             "POST /shares" => json!({"image_id": target.image}),
             "PATCH /shares/{id}" => json!({"expires_in": 60}),
             "POST /s/{token}/password" => json!({"password": PASSWORD}),

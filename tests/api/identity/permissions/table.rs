@@ -144,6 +144,9 @@ GET /collections/{name}/images/{image_id} unknown |401 404 403 403 403|401|404 4
 PUT /collections/{name}/images/{image_id} public  |401 200 403 403 403|401|200 200 403 200 403|403|403 403 403 403 403|401 401 401
 PUT /collections/{name}/images/{image_id} private |401 200 403 403 403|401|200 200 403 200 403|403|403 403 403 403 403|401 401 401
 PUT /collections/{name}/images/{image_id} unknown |401 404 403 403 403|401|404 404 403 404 403|403|403 403 403 403 403|401 401 401
+PATCH /collections/{name}/images/{image_id} public|401 200 403 403 403|401|200 200 403 200 403|403|403 403 403 403 403|401 401 401
+PATCH /collections/{name}/images/{image_id} private|401 200 403 403 403|401|200 200 403 200 403|403|403 403 403 403 403|401 401 401
+PATCH /collections/{name}/images/{image_id} unknown|401 404 403 403 403|401|404 404 403 404 403|403|403 403 403 403 403|401 401 401
 DELETE /collections/{name}/images/{image_id} public|401 204 403 403 403|401|204 204 403 204 403|403|403 403 403 403 403|401 401 401
 DELETE /collections/{name}/images/{image_id} private|401 204 403 403 403|401|204 204 403 204 403|403|403 403 403 403 403|401 401 401
 DELETE /collections/{name}/images/{image_id} unknown|401 404 403 403 403|401|404 404 403 404 403|403|403 403 403 403 403|401 401 401
