@@ -2,8 +2,8 @@
 
 import { strict as assert } from "node:assert";
 
-import { WAYS, hasOrder, openCollection, send } from "./collection_page.mjs";
-import { showsPictures, tileOf } from "./gallery_page.mjs";
+import { WAYS, createCollection, hasOrder, openCollection, send } from "./collection_page.mjs";
+import { createUser, openGallery, showsPictures, tileOf, until, uploadSmall } from "./gallery_page.mjs";
 
 function bar(page) {
   return page.getByRole("toolbar", { name: "Selected pictures" });
@@ -96,6 +96,26 @@ export const checks = {
     await page.keyboard.press("Enter");
     await page.getByText("2 pictures moved to the end.").waitFor();
     await hasOrder(context, ["3", "2", "4", "5", "1"]);
+  },
+
+  async "A picture is moved behind others that are not loaded yet"(world, visit) {
+    const service = await world.trusted();
+    const user = createUser(service);
+    const titles = Array.from({ length: 105 }, (_, index) => String(index + 1));
+    const parts = [0, 35, 70].map((from) => uploadSmall(service, user, titles.slice(from, from + 35)));
+    const images = (await Promise.all(parts)).flat();
+    const name = await createCollection(service, user, images);
+    const page = await openGallery(visit, service, user, `app/collections/${name}`);
+    await tileOf(page, images[0]).focus();
+    await page.keyboard.press("Alt+End");
+    await page.getByText("1: place 105 of 105").waitFor({ state: "attached" });
+    await until(page, "the end is shown", (id) => {
+      scrollTo(0, document.body.scrollHeight);
+      return [...document.querySelectorAll(".tile a")].at(-1)?.href.includes(id);
+    }, images[0].image_id);
+    assert.equal(await page.locator(".tile a").last().getAttribute("data-index"), "104");
+    const last = await send(service, user, "GET", `app/collections/${name}/tiles?limit=1`);
+    assert.equal(last.last, images[0].image_id);
   },
 
   async "The old order returns if the service refuses a new one"(world, visit) {

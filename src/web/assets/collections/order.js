@@ -3,15 +3,13 @@
 import { collection } from "../gallery/source.js";
 import { changeEach } from "../gallery/bulk.js";
 import { deselect } from "../gallery/selection.js";
-import { add, currentList, remove, show, status, tiles } from "../gallery/tiles.js";
+import { add, changes, currentList, remove, settled, show, status, tiles } from "../gallery/tiles.js";
 import { request } from "../server.js";
 import { showToast } from "../ui/toasts.js";
 import { texts } from "../texts.js";
 
 const words = texts.collections;
 
-/** Moves wait for each other. */
-let queue = Promise.resolve();
 /** Increased when a move fails. Those that wait are then dropped, because they were meant for another order. */
 let attempt = 0;
 
@@ -38,8 +36,9 @@ export function moveAfter(moved, target) {
     showToast(words.notMoved(error.message));
     return false;
   };
-  queue = queue.then(send).catch(undo);
-  return queue;
+  // Moves wait for each other.
+  changes.done = changes.done.then(send).catch(undo);
+  return changes.done;
 }
 
 /** Moves pictures to the beginning or the end, in their order. */
@@ -55,8 +54,11 @@ export async function moveToEdge(moved, isEnd) {
 /** Returns the last picture of the collection, which may not be loaded, apart from these; undefined if there is no other. */
 export async function lastBut(moved) {
   const isMoved = ({ id }) => moved.some((tile) => tile.id === id);
+  await settled();
   if (status.peek() === "complete") return tiles.peek().findLast((tile) => !isMoved(tile));
   const page = await request("GET", currentList(), { query: { limit: 1 } }).catch(() => null);
+  // Meanwhile, the list may have got the end.
+  if (["loading", "complete"].includes(status.peek())) return lastBut(moved);
   return page?.last ? { id: page.last } : undefined;
 }
 

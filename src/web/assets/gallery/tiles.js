@@ -23,6 +23,9 @@ export const status = signal("loading");
 /** The error because of which the last page could not be loaded. */
 export const failure = signal(null);
 
+/** `done` resolves when all changes of the order are stored. Until then, no page is loaded, so that each picture is on one. */
+export const changes = { done: Promise.resolve() };
+
 let next = null;
 let current = new AbortController();
 /** The ids of a collection in its order, with those that were removed, because they can be restored. */
@@ -65,6 +68,7 @@ async function load(list, signal) {
   parameters.set("limit", PAGE_SIZE);
   if (next) parameters.set("page_token", next);
   try {
+    await changes.done;
     const { tiles: loaded, ...page } = await request("GET", path, { query: parameters, signal });
     if (signal.aborted) return;
     batch(() => {
@@ -136,9 +140,18 @@ export function putBack(tile, list) {
 
 /** Waits until the first page is loaded, or could not be. */
 export function firstPage() {
+  return until(() => status.value !== "loading" || tiles.value.length > 0);
+}
+
+/** Waits until no page is being loaded. */
+export function settled() {
+  return until(() => status.value !== "loading");
+}
+
+function until(isTrue) {
   return new Promise((resolve) => {
     const stop = effect(() => {
-      if (status.value === "loading" && tiles.value.length === 0) return;
+      if (!isTrue()) return;
       resolve();
       queueMicrotask(() => stop());
     });
