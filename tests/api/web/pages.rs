@@ -12,7 +12,7 @@ use crate::harness::{Answer, Form, TestApp, assert_error, pictures};
 const BROWSER_ACCEPT: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
 
 /// The limit for all scripts and styles that a page can load, compressed.
-const MAX_COMPRESSED_BYTES: usize = 64 * 1024;
+const MAX_COMPRESSED_BYTES: usize = 60 * 1024;
 
 /// Returns the values of attributes such as `src="…"`.
 fn attributes<'a>(page: &'a str, name: &str) -> Vec<&'a str> {

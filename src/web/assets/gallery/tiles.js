@@ -4,7 +4,7 @@ import { batch, computed, effect, signal } from "../vendor/signals-core/signals-
 import { collection, isTrash, source } from "./source.js";
 import { base, request } from "../server.js";
 import { isStarted, user } from "../session.js";
-import { tilePath } from "../visitor/visitor.js";
+import { tilePath, visitor } from "../visitor/visitor.js";
 
 const PAGE_SIZE = 100;
 
@@ -122,12 +122,13 @@ export function add(tile, list) {
   const all = tiles.peek();
   if (list !== currentList() || all.some(({ id }) => id === tile.id)) return;
   const place = order.indexOf(tile.id);
-  const isBefore = (id) => (collection.peek() ? place >= 0 && order.indexOf(id) > place : id < tile.id);
+  const isOrdered = collection.peek() || visitor;
+  const isBefore = (id) => (isOrdered ? place >= 0 && order.indexOf(id) > place : id < tile.id);
   const index = all.findIndex(({ id }) => isBefore(id));
   batch(() => {
     total.value += 1;
     // It comes with the last page.
-    if (collection.peek() && place < 0 && next) return;
+    if (isOrdered && place < 0 && next) return;
     show(all.toSpliced(index < 0 ? all.length : index, 0, tile));
   });
 }

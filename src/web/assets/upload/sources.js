@@ -26,7 +26,8 @@ function addAsGuest(files) {
   if (left > 0) add(files.slice(0, left));
 }
 
-const hasFiles = (event) => !(visitor && guestImagesLeft.peek() === 0) && event.dataTransfer?.types.includes("Files") ?? false;
+const mayAdd = () => !visitor || guestImagesLeft.peek() > 0;
+const hasFiles = (event) => mayAdd() && (event.dataTransfer?.types.includes("Files") ?? false);
 
 // Each element under the pointer gets its own events, so only the time since the last one says that the pointer has left.
 const LEFT_AFTER_MS = 300;
@@ -53,7 +54,7 @@ addEventListener("paste", (event) => {
   const isField = event.target.matches?.("input, textarea");
   // Word processors also copy a picture of the text.
   const isText = isField && event.clipboardData.types.includes("text/plain");
-  if (files.length === 0 || isText) return;
+  if (files.length === 0 || isText || !mayAdd()) return;
   event.preventDefault();
   addFiles(files);
 });
