@@ -49,6 +49,7 @@ fn page_routes(state: &AppState) -> Router<AppState> {
         .route("/app/tiles/{image_id}", get(tiles::get_tile))
         .route("/app/trash", get(pages::show_trash))
         .route("/app/trash/tiles", get(tiles::list_trash))
+        .route("/app/account", get(pages::show_gallery))
         .route("/s/{token}/page", get(shared_pages::show_share))
         .route("/s/{token}/tiles", get(shared_pages::list_share_tiles))
         .route("/s/{token}/tiles/{image_id}", get(shared_pages::get_share_tile))

@@ -1,13 +1,15 @@
 #!/usr/bin/env node
 // Opens the web pages in Chromium: `check.mjs --program P --node-modules N --folder D --port N --proxy-port N`.
 //
-// It starts the services that the checks need. All files go to the folder D. `--only TEXT` runs the checks whose names contain TEXT.
-// Prints one line for each check and exits non-zero if any fails. `--screenshots FOLDER` takes screenshots instead.
+// It starts the services that the checks need. All files go to the folder D. Prints one line for each check and exits non-zero if any
+// fails. `--screenshots FOLDER` takes screenshots instead. `--only TEXT` runs the checks, or takes the screenshots, whose names contain
+// TEXT.
 
 import { randomUUID } from "node:crypto";
 import { parseArgs } from "node:util";
 
 import { checks as accessibilityChecks } from "./accessibility_checks.mjs";
+import { checks as accountChecks } from "./account_checks.mjs";
 import { checks as docsChecks } from "./docs_checks.mjs";
 import { checks as editChecks } from "./edit_checks.mjs";
 import { checks as editFormChecks } from "./edit_form_checks.mjs";
@@ -46,6 +48,7 @@ const CHECKS = {
   ...editChecks,
   ...editFormChecks,
   ...linkChecks,
+  ...accountChecks,
   ...accessibilityChecks,
   ...docsChecks,
 };
@@ -69,7 +72,7 @@ async function main() {
   try {
     await world.start();
     if (values.screenshots) {
-      await takeScreenshots(world, values.screenshots);
+      await takeScreenshots(world, values.screenshots, values.only ?? "");
       return 0;
     }
     return (await runAll(world, values.only ?? "")) ? 1 : 0;

@@ -120,5 +120,5 @@ export async function signIn(page, account) {
 export async function signOut(page) {
   await page.locator("summary[aria-label^='Account of']").click();
   await page.getByRole("button", { name: "Sign out" }).click();
-  await page.getByRole("button", { name: "Sign in" }).waitFor();
+  await page.getByRole("banner").getByRole("button", { name: "Sign in" }).waitFor();
 }

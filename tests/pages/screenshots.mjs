@@ -2,6 +2,7 @@
 
 import { mkdirSync } from "node:fs";
 
+import { createPlan, openAccount } from "./account_page.mjs";
 import { openGallery, tileOf } from "./gallery_page.mjs";
 import { uploadMany } from "./pictures.mjs";
 import { choose, picture, textFile } from "./upload_page.mjs";
@@ -63,19 +64,45 @@ const PAGES = {
     return page;
   },
   trash: ({ visit, service }) => openGallery(visit, service, USER, "app/trash"),
+  account: async ({ visit, world }) => {
+    const service = await world.required();
+    return (await openAccount(visit, service, { plan: await createPlan(service, { max_images: 5000, max_bytes: 20_000_000_000 }) })).page;
+  },
+  "account-password": async (context) => {
+    const page = await PAGES.account(context);
+    await page.getByLabel("Current password").fill("not the password");
+    await page.getByLabel("New password").fill("a new password for tests");
+    await page.getByRole("button", { name: "Change the password" }).click();
+    await page.getByText("Current password is not").waitFor();
+    return page;
+  },
+  "account-new-key": async (context) => {
+    const page = await PAGES.account(context);
+    await page.getByRole("button", { name: "New API key" }).click();
+    return page;
+  },
+  "account-key": async (context) => {
+    const page = await PAGES["account-new-key"](context);
+    await page.getByLabel("Description").fill("The shop’s uploader");
+    await page.getByRole("button", { name: "Create the key" }).click();
+    await page.getByText("It is not shown again.").waitFor();
+    return page;
+  },
+  "account-signed-out": async ({ visit, world }) => visit.open(await world.required(), "app/account"),
+  "account-without-accounts": ({ visit, service }) => openGallery(visit, service, USER, "app/account"),
   swagger: ({ visit, service }) => visit.open(service, "docs/"),
   redoc: ({ visit, service }) => visit.open(service, "redoc"),
 };
 
-/** Writes `PAGE-WIDTH-SCHEME.png` for each page, width and colour scheme. */
-export async function takeScreenshots(world, folder) {
+/** Writes `PAGE-WIDTH-SCHEME.png` for each page whose name contains `only`, each width and colour scheme. */
+export async function takeScreenshots(world, folder, only) {
   mkdirSync(folder, { recursive: true });
   const service = await world.trusted();
   const images = (await uploadMany(service, USER, PICTURES, { tags: ["hills", "sky"] })).reverse();
   for (const { image_id: id } of images.splice(-3)) {
     await fetch(`${service.url}/images/${id}`, { method: "DELETE", headers: USER.headers });
   }
-  for (const [name, open] of Object.entries(PAGES)) {
+  for (const [name, open] of Object.entries(PAGES).filter(([name]) => name.includes(only))) {
     for (const viewport of SIZES) {
       for (const colorScheme of ["light", "dark"]) {
         const visit = await world.visit({ viewport, colorScheme });

@@ -5,9 +5,10 @@ import { base } from "./server.js";
 
 const ROOT = new URL("app/", base).pathname;
 const IMAGE = /^images\/([0-9a-f-]{36})$/;
-const TRASH = "trash";
+/** The views that have a path of their own. */
+const PATHS = { trash: "trash", account: "account" };
 
-/** `{ view, image, query }`: `gallery` or `trash`; the id of the image that is open, or null; and the search parameters. */
+/** `{ view, image, query }`: `gallery` or a view with a path; the id of the image that is open, or null; and the search parameters. */
 export const route = signal(read());
 
 // Opening a picture does not scroll the gallery, so closing it must not either.
@@ -20,16 +21,16 @@ addEventListener("popstate", () => {
 function read() {
   const path = location.pathname.slice(ROOT.length);
   return {
-    view: path === TRASH ? "trash" : "gallery",
+    view: Object.keys(PATHS).find((view) => PATHS[view] === path) ?? "gallery",
     image: IMAGE.exec(path)?.[1] ?? null,
     query: new URLSearchParams(location.search),
   };
 }
 
-/** Returns the URL of the gallery, of one of its images, or of the trash, with these search parameters. */
+/** Returns the URL of a view, or of one of the images of the gallery, with these search parameters. */
 export function urlOf({ view = "gallery", image = null, query = new URLSearchParams() }) {
   const search = query.toString();
-  const path = view === "trash" ? TRASH : image ? `images/${image}` : "";
+  const path = PATHS[view] ?? (image ? `images/${image}` : "");
   return `${ROOT}${path}${search ? `?${search}` : ""}`;
 }
 

@@ -8,14 +8,14 @@ import { assetUrl } from "../assets.js";
 import { base } from "../server.js";
 import { identity, isStarted, signOut, user } from "../session.js";
 import { filters, setScope } from "../gallery/filters.js";
-import { isTrash } from "../gallery/tiles.js";
 import { FilterPanel } from "../gallery/filter_panel.js";
 import { UploadMenu } from "../upload/menu.js";
-import { follow, urlOf } from "../router.js";
+import { follow, route, urlOf } from "../router.js";
 import { texts } from "../texts.js";
 
 export const Header = observer(({ onIdentify }) => {
-  const scope = isTrash.value ? null : filters.value.scope;
+  const { view } = route.value;
+  const scope = view === "gallery" ? filters.value.scope : null;
   const choice = (value, label) =>
     html`<button aria-pressed=${scope === value ? "true" : "false"} onClick=${() => setScope(value)}>${label}</button>`;
   return html`<header class="bar">
@@ -24,7 +24,7 @@ export const Header = observer(({ onIdentify }) => {
       ${choice("mine", texts.nav.mine)} ${choice("everyone", texts.nav.everyone)}
     </div>`}
     <div class="spacer"></div>
-    <${UploadMenu} /> <${FilterPanel} />
+    <${UploadMenu} /> ${view === "gallery" && html`<${FilterPanel} />`}
     <a class="text-button wide-only" href=${new URL("docs/", base)}>${texts.nav.api}</a>
     <${UserButton} onIdentify=${onIdentify} />
   </header>`;
@@ -43,7 +43,8 @@ const UserButton = observer(({ onIdentify }) => {
     <summary class="icon-button" aria-label=${texts.nav.account(name)}>${icon("user")}</summary>
     <div class="menu-panel">
       <p class="user-name">${name}</p>
-      <${TrashLink} />
+      <${PageLink} view="trash" label=${texts.trash.title} />
+      ${identity === "account" && html`<${PageLink} view="account" label=${texts.account.title} />`}
       ${change}
     </div>
   </details>`;
@@ -57,7 +58,6 @@ async function leave() {
   }
 }
 
-function TrashLink() {
-  const target = { view: "trash" };
-  return html`<a class="text-button" href=${urlOf(target)} onClick=${(event) => follow(event, target)}>${texts.trash.title}</a>`;
+function PageLink({ view, label }) {
+  return html`<a class="text-button" href=${urlOf({ view })} onClick=${(event) => follow(event, { view })}>${label}</a>`;
 }

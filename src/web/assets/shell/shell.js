@@ -1,15 +1,17 @@
-// The whole page: the bar at the top, the gallery, and what lies over it.
+// The whole page: the bar at the top, the gallery or another page, and what lies over it.
 
 import { Component, html, observer } from "../ui/html.js";
 import { Toasts } from "../ui/toasts.js";
 import { Gallery } from "../gallery/gallery.js";
 import "./title.js";
 import { Header } from "./header.js";
+import { Account } from "../account/account.js";
 import { SignIn } from "../account/sign_in.js";
 import { UserName, hasAsked } from "../account/user_name.js";
 import { Viewer } from "../viewer/viewer.js";
 import { DropSign, UploadPanel } from "../upload/panel.js";
 import { uploads } from "../upload/sources.js";
+import { route } from "../router.js";
 import { expired, identity, isStarted, user } from "../session.js";
 import { effect } from "../vendor/signals-core/signals-core.module.js";
 import { texts } from "../texts.js";
@@ -37,11 +39,16 @@ export class Shell extends Component {
   render(_, { dialog }) {
     return html`<a class="skip-link" href="#content">${texts.skipToContent}</a>
       <${Header} onIdentify=${() => this.open("identify")} />
-      <${Gallery} /> <${Viewer} />
+      <${Main} /> <${Viewer} />
       <${UploadPanel} /> <${DropSign} /> <${Toasts} />
       ${dialog === "identify" && html`<${Identify} onClose=${this.close} />`} <${Expired} />`;
   }
 }
+
+/** The pages other than the gallery, by view. */
+const PAGES = { account: Account };
+
+const Main = observer(() => html`<${PAGES[route.value.view] ?? Gallery} />`);
 
 function Identify({ onClose }) {
   return identity === "name" ? html`<${UserName} onClose=${onClose} />` : html`<${SignIn} onClose=${onClose} />`;
