@@ -252,5 +252,7 @@ export const checks = {
     await page.getByText("This service has no accounts.").waitFor();
     await page.locator("summary[aria-label^='Account of']").click();
     assert.equal(await page.getByRole("link", { name: /^Account|^Administration/ }).count(), 0);
+    await page.goto(`${service.publicUrl}/app/admin/audit`);
+    await page.getByText("This service has no accounts.").waitFor();
   },
 };

@@ -22,6 +22,14 @@ export async function openAccount(visit, service, { plan } = {}) {
   return { account, page };
 }
 
+/** Opens one of the pages for administrators: `accounts`, `plans` or `audit`. */
+export async function openAdministration(visit, world, name) {
+  const service = await world.required();
+  const page = await openAs(visit, service, service.administrator, `app/admin/${name}`);
+  await page.getByRole("table").waitFor();
+  return page;
+}
+
 /** Sends a request of the administrator. Returns the body of the response. */
 export async function administer(service, method, path, body) {
   const { email, password } = service.administrator;

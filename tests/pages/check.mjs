@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 
 import { checks as accessibilityChecks } from "./accessibility_checks.mjs";
 import { checks as accountChecks } from "./account_checks.mjs";
+import { checks as adminChecks } from "./admin_checks.mjs";
 import { checks as docsChecks } from "./docs_checks.mjs";
 import { checks as editChecks } from "./edit_checks.mjs";
 import { checks as editFormChecks } from "./edit_form_checks.mjs";
@@ -49,6 +50,7 @@ const CHECKS = {
   ...editFormChecks,
   ...linkChecks,
   ...accountChecks,
+  ...adminChecks,
   ...accessibilityChecks,
   ...docsChecks,
 };

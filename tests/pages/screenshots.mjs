@@ -2,7 +2,7 @@
 
 import { mkdirSync } from "node:fs";
 
-import { createPlan, openAccount } from "./account_page.mjs";
+import { createPlan, openAccount, openAdministration } from "./account_page.mjs";
 import { openGallery, tileOf } from "./gallery_page.mjs";
 import { uploadMany } from "./pictures.mjs";
 import { choose, picture, textFile } from "./upload_page.mjs";
@@ -90,6 +90,19 @@ const PAGES = {
   },
   "account-signed-out": async ({ visit, world }) => visit.open(await world.required(), "app/account"),
   "account-without-accounts": ({ visit, service }) => openGallery(visit, service, USER, "app/account"),
+  accounts: ({ visit, world }) => openAdministration(visit, world, "accounts"),
+  "account-change": async (context) => {
+    const page = await PAGES.accounts(context);
+    await page.getByRole("button", { name: /^Change: / }).first().click();
+    return page;
+  },
+  plans: ({ visit, world }) => openAdministration(visit, world, "plans"),
+  "plan-change": async (context) => {
+    const page = await PAGES.plans(context);
+    await page.getByRole("button", { name: "Change: Premium" }).click();
+    return page;
+  },
+  audit: ({ visit, world }) => openAdministration(visit, world, "audit"),
   swagger: ({ visit, service }) => visit.open(service, "docs/"),
   redoc: ({ visit, service }) => visit.open(service, "redoc"),
 };

@@ -6,7 +6,7 @@ import { base } from "./server.js";
 const ROOT = new URL("app/", base).pathname;
 const IMAGE = /^images\/([0-9a-f-]{36})$/;
 /** The views that have a path of their own. */
-const PATHS = { trash: "trash", account: "account" };
+const PATHS = { trash: "trash", account: "account", accounts: "admin/accounts", plans: "admin/plans", audit: "admin/audit" };
 
 /** `{ view, image, query }`: `gallery` or a view with a path; the id of the image that is open, or null; and the search parameters. */
 export const route = signal(read());

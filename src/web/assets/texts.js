@@ -253,6 +253,31 @@ export const texts = {
     ended: (number) => `${count(number, "session")} ended.`,
   },
 
+  accounts: {
+    title: "Accounts",
+    administration: "Administration",
+    email: "E-mail address",
+    state: "State",
+    admin: "Administrator",
+    disabled: "Disabled",
+    active: "Active",
+    plan: "Plan",
+    noPlan: "No plan: everything, no limits",
+    created: "Created",
+    new: "New account",
+    create: "Create the account",
+    password: "First password",
+    passwordHint: "Give it to its owner yourself, because the service sends no e-mails. It can be changed on the page of the account.",
+    adminHint: "Manages accounts and plans, and can delete all pictures.",
+    disabledHint: "Cannot sign in, and its API keys stop working. Its public pictures stay visible. Disabled accounts can be deleted.",
+    reset: (email) => `A forgotten password is set on the server: image-service set-password --email ${email}`,
+    own: "You cannot disable your own account, or take its rights.",
+    deleteText: "Its sessions and API keys are deleted too. This cannot be undone.",
+    pictures: "Pictures and collections",
+    keep: "Keep them",
+    keepHint: "They belong to the next account with the same user name. Without this, an account with pictures, in the trash or not, cannot be deleted.",
+  },
+
   plans: {
     title: "Plans",
     text: "A plan decides what its accounts can use. Changes take effect at once.",
@@ -278,6 +303,16 @@ export const texts = {
     new: "New plan",
     create: "Create the plan",
     deleteText: "A plan that accounts have cannot be deleted.",
+  },
+
+  audit: {
+    title: "Audit trail",
+    text: "What administrators did, changes of passwords and keys, and failed sign-ins, newest first.",
+    time: "Time",
+    actor: "Who",
+    action: "What",
+    subject: "Subject",
+    details: "Details",
   },
 
   userName: {

@@ -45,6 +45,7 @@ const UserButton = observer(({ onIdentify }) => {
       <p class="user-name">${name}</p>
       <${PageLink} view="trash" label=${texts.trash.title} />
       ${identity === "account" && html`<${PageLink} view="account" label=${texts.account.title} />`}
+      ${user.value.admin && html`<${PageLink} view="accounts" label=${texts.accounts.administration} />`}
       ${change}
     </div>
   </details>`;

@@ -6,6 +6,7 @@ import { Gallery } from "../gallery/gallery.js";
 import "./title.js";
 import { Header } from "./header.js";
 import { Account } from "../account/account.js";
+import { Administration } from "../admin/administration.js";
 import { SignIn } from "../account/sign_in.js";
 import { UserName, hasAsked } from "../account/user_name.js";
 import { Viewer } from "../viewer/viewer.js";
@@ -46,7 +47,7 @@ export class Shell extends Component {
 }
 
 /** The pages other than the gallery, by view. */
-const PAGES = { account: Account };
+const PAGES = { account: Account, accounts: Administration, plans: Administration, audit: Administration };
 
 const Main = observer(() => html`<${PAGES[route.value.view] ?? Gallery} />`);
 
