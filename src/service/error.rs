@@ -47,9 +47,7 @@ pub enum Error {
     #[error("Sorry, the link is expired.")]
     LinkExpired,
     /// The visitor of a share has not entered its password yet, or it has changed since.
-    #[error(
-        "This share has a password. Send it to POST /s/{{token}}/password, and the cookie of the response with each request."
-    )]
+    #[error("The password of this share is required: reload the page in a browser, or send it to POST /s/{{token}}/password.")]
     SharePasswordRequired,
     #[error("Too many requests. Try again in {}.", seconds(*retry_after))]
     TooManyRequests { retry_after: Duration },

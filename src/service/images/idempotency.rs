@@ -87,6 +87,12 @@ impl Service {
         Ok(record.filter(|record| record.response.is_none()).and_then(|record| self.lease_left(&record, self.clock.now())))
     }
 
+    /// Returns whether a request with this key is running, or was answered within the last 24 hours.
+    pub(in crate::service) async fn is_key_in_use(&self, user: &UserId, key: &IdempotencyKey) -> Result<bool, Error> {
+        let record = store::images::idempotency::find(&self.db, user, key.as_str()).await?;
+        Ok(record.is_some_and(|record| self.remaining_lease(&record, self.clock.now()).is_some()))
+    }
+
     /// Completes the key of an upload, if it has one, for an image that exists.
     ///
     /// # Errors
@@ -261,8 +267,9 @@ async fn fingerprint(upload: &Upload) -> Result<Vec<u8>, Error> {
             upload.properties.title.as_ref().map_or("", Title::as_str).as_bytes(),
             upload.properties.description.as_ref().map_or("", Description::as_str).as_bytes(),
         ];
-        // Defaults add nothing, so that keys from versions without these options still match.
-        if upload.properties.visibility == Visibility::Private {
+        // Defaults add nothing, so that keys from versions without these options still match. Visitors of a share do not send the
+        // visibility: it is that of the collection, which may have changed since.
+        if upload.properties.visibility == Visibility::Private && !matches!(upload.origin, Origin::Guest(_)) {
             parts.push(b"\0private");
         }
         if upload.properties.keep_location {

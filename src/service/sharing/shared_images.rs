@@ -6,7 +6,7 @@ use super::collection_items;
 use super::collections::{counters, parts};
 use super::public_links::{Original, RangeRequest};
 use super::share_access::OpenShare;
-use crate::model::collection::CollectionId;
+use crate::model::collection::{CollectionId, CollectionName};
 use crate::model::id::ImageId;
 use crate::model::image::{Image, ThumbnailSize};
 use crate::model::share::ShareTarget;
@@ -14,6 +14,7 @@ use crate::service::Service;
 use crate::service::admission::Admitted;
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
+use crate::service::images::idempotency_key::IdempotencyKey;
 use crate::service::images::thumbnails::{SendOptions, ServedImage};
 use crate::service::images::tiles::LargeSize;
 use crate::service::images::upload_request::{GuestOrigin, Origin, Upload, Uploaded};
@@ -108,17 +109,27 @@ impl Service {
         self.original(&share.owner, id, request, sending).await
     }
 
-    /// Checks that visitors may add images to a share, before the body of the request is read.
+    /// Checks that visitors may add images to a share, before the body of the request is read. A request that repeats one with this
+    /// key adds none, so it is permitted even if the share is full.
     ///
     /// # Errors
     /// They may not, or may not add more.
-    pub fn require_guest_uploads(&self, share: &OpenShare) -> Result<CollectionId, Error> {
+    pub async fn require_guest_uploads(
+        &self,
+        share: &OpenShare,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<(CollectionId, CollectionName), Error> {
         let share = &share.share;
-        match (&share.target, share.terms.max_guest_images) {
-            (ShareTarget::Collection(id, _), Some(_)) if share.guest_images_left() > 0 => Ok(*id),
-            (ShareTarget::Collection(..), Some(max)) => Err(too_many_guest_images(max)),
-            _ => Err(Error::forbidden("Visitors of this share cannot add images.")),
+        let (ShareTarget::Collection(id, name), Some(max)) = (&share.target, share.terms.max_guest_images) else {
+            return Err(Error::forbidden("Visitors of this share cannot add images."));
+        };
+        if share.guest_images_left() == 0 {
+            let key = key.ok_or_else(|| too_many_guest_images(max))?.of_share(share.id);
+            if !self.is_key_in_use(&share.owner, &key).await? {
+                return Err(too_many_guest_images(max));
+            }
         }
+        Ok((*id, name.clone()))
     }
 
     /// Stores an image that a visitor adds. It belongs to the owner of the share, and is visible as the collection is.
@@ -131,16 +142,13 @@ impl Service {
         admitted: Admitted,
         mut upload: Upload,
     ) -> Result<Uploaded, Error> {
-        let id = self.require_guest_uploads(share)?;
-        let ShareTarget::Collection(_, name) = &share.share.target else { return Err(Error::no_such_share()) };
-        let collection = store::sharing::collections::find(&self.db, name).await?.filter(|found| found.id == id);
+        let Origin::Form(key) = upload.origin else { return Err(Error::internal("visitors of a share send forms")) };
+        let (id, name) = self.require_guest_uploads(share, key.as_ref()).await?;
+        let collection = store::sharing::collections::find(&self.db, &name).await?.filter(|found| found.id == id);
         let collection = collection.ok_or_else(Error::no_such_share)?;
         upload.user_id = share.share.owner.clone();
         upload.properties.visibility = collection.visibility;
-        let key = match upload.origin {
-            Origin::Form(key) => key.map(|key| key.of_share(share.share.id)),
-            _ => None,
-        };
+        let key = key.map(|key| key.of_share(share.share.id));
         upload.origin = Origin::Guest(GuestOrigin { share: share.share.id, collection: id, key });
         self.store_upload(admitted, upload).await
     }

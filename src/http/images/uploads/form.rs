@@ -97,7 +97,9 @@ pub(in crate::http) async fn upload_to_share(
     body: Body,
 ) -> Result<Uploaded, ApiError> {
     let uploading = async {
-        app.service.require_guest_uploads(share)?;
+        // An invalid key is reported with the other fields.
+        let key = headers.get(IDEMPOTENCY_KEY).and_then(|key| IdempotencyKey::parse(key.as_bytes()).ok());
+        app.service.require_guest_uploads(share, key.as_ref()).await?;
         let (form, receiver) = receive(app, identity, headers, body).await?;
         let owner = Ok(share.share.owner.clone());
         let (mut upload, file) = form.without_texts().into_upload(app, identity, owner, headers)?;
@@ -161,6 +163,8 @@ pub struct FormParts {
 
 /// The parts other than the file.
 const TEXT_PARTS: [&str; 6] = ["user_id", "title", "description", "tags", "visibility", "keep_location"];
+
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 /// The part that can be repeated, as web frameworks send lists. Some append brackets to its name.
 const LIST_PART: &str = "tags";
@@ -269,8 +273,8 @@ impl FormParts {
         let default_user = if has_user { None } else { errors.check("user_id", default_user) };
         let keep_location =
             form.keep_location.and_then(|keep| errors.check("keep_location", app.service.may_keep_location(keep)));
-        let idempotency_key = one_header(headers, "Idempotency-Key", errors)
-            .and_then(|key| errors.check("Idempotency-Key", IdempotencyKey::parse(key)));
+        let idempotency_key = one_header(headers, IDEMPOTENCY_KEY, errors)
+            .and_then(|key| errors.check(IDEMPOTENCY_KEY, IdempotencyKey::parse(key)));
         if form.file.is_none() {
             errors.add("file", "is required");
         }
