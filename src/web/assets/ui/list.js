@@ -57,10 +57,8 @@ export class List extends Component {
     this.setState({ busy: true, error: null });
     try {
       const page = await request("GET", path, { query: { limit: PAGE_SIZE, page_token: next } });
-      const known = new Set(entries.map(idOf));
-      const added = page[name].filter((entry) => !known.has(idOf(entry)));
       const focus = () => this.section.current.querySelectorAll("tbody tr")[entries.length]?.focus();
-      this.setState({ entries: [...this.state.entries, ...added], next: page.next_page_token, busy: false }, focus);
+      this.setState({ entries: [...this.state.entries, ...page[name]], next: page.next_page_token, busy: false }, focus);
     } catch (error) {
       this.setState({ busy: false, error: error.message });
     }
