@@ -3,7 +3,7 @@
 import { strict as assert } from "node:assert";
 
 import { createPlan, hasFocus, openAccount, openAs, tabTo } from "./account_page.mjs";
-import { createUser, fillSignIn, openGallery, signOut, uploadSmall } from "./gallery_page.mjs";
+import { createUser, fillSignIn, openGallery, showsPictures, signOut, uploadSmall } from "./gallery_page.mjs";
 
 const NEW_PASSWORD = "another password for tests";
 
@@ -72,7 +72,7 @@ export const checks = {
     const meter = main.getByRole("meter", { name: "Pictures" });
     assert.deepEqual(await meter.evaluate(({ value, max }) => [value, max]), [2, 5000]);
     await page.goBack();
-    await page.getByRole("button", { name: "Yours" }).waitFor();
+    await showsPictures(page, ["Two", "One"]);
   },
 
   async "The account page changes the password, and says what is wrong with another"(world, visit) {
@@ -249,10 +249,10 @@ export const checks = {
   async "Without accounts, the account page says that there are none"(world, visit) {
     const service = await world.trusted();
     const page = await openGallery(visit, service, createUser(service), "app/account");
-    await page.getByText("This service has no accounts.").waitFor();
+    await page.getByText("This service has no accounts").waitFor();
     await page.locator("summary[aria-label^='Account of']").click();
     assert.equal(await page.getByRole("link", { name: /^Account|^Administration/ }).count(), 0);
     await page.goto(`${service.publicUrl}/app/admin/audit`);
-    await page.getByText("This service has no accounts.").waitFor();
+    await page.getByText("This service has no accounts").waitFor();
   },
 };

@@ -5,7 +5,7 @@ import { count } from "./format.js";
 export const texts = {
   title: "Pictures",
   copied: "Copied.",
-  skipToContent: "Skip to the pictures",
+  skipToContent: "Skip to the content",
 
   nav: {
     mine: "Yours",
