@@ -89,6 +89,11 @@ pub async fn show_trash(State(app): State<AppState>, CallerOf(caller): CallerOf)
     page(&app, &caller, "")
 }
 
+/// The page contains no data: its scripts ask the API, which answers only administrators.
+pub async fn show_administration(State(app): State<AppState>, CallerOf(caller): CallerOf) -> Result<Response, ApiError> {
+    page(&app, &caller, "../")
+}
+
 /// The page is the same for every image ID. Its scripts ask the API whether the image exists.
 pub async fn show_image(
     State(app): State<AppState>,

@@ -1,6 +1,7 @@
 // Checks for barriers in the gallery and what lies over it.
 
 import { assertAccessible } from "./accessibility.mjs";
+import { createPlan, openAccount, openAdministration } from "./account_page.mjs";
 import { createUser, nameOf, openGallery, sharedPictures, showsPictures, tileOf } from "./gallery_page.mjs";
 import { showsPicture } from "./viewer_checks.mjs";
 
@@ -55,6 +56,39 @@ export const checks = {
     await showsPicture(page, images[0].image_id);
     await page.getByRole("button", { name: "Details" }).click();
     await page.locator(".viewer .details").getByRole("heading", { name: images[0].title }).waitFor();
+    await assertAccessibleEverywhere(world, page);
+  },
+
+  async "The account page has no serious barriers"(world, visit) {
+    visit.expect(/422/);
+    const service = await world.required();
+    const { page } = await openAccount(visit, service, { plan: await createPlan(service, { max_images: 5000, max_bytes: 1_000_000 }) });
+    await page.getByLabel("Current password").fill("not the password");
+    await page.getByLabel("New password").fill("a new password for tests");
+    await page.getByRole("button", { name: "Change the password" }).click();
+    await page.getByText("Current password is not").waitFor();
+    await assertAccessibleEverywhere(world, page);
+    await page.getByRole("button", { name: "New API key" }).click();
+    await page.getByRole("dialog").waitFor();
+    await assertAccessibleEverywhere(world, page);
+    await page.getByRole("button", { name: "Create the key" }).click();
+    await page.getByText("It is not shown again.").waitFor();
+    await assertAccessibleEverywhere(world, page);
+  },
+
+  async "The pages for administrators have no serious barriers"(world, visit) {
+    const page = await openAdministration(visit, world, "plans");
+    await assertAccessibleEverywhere(world, page);
+    await page.getByRole("button", { name: "Change: Basic" }).click();
+    await assertAccessibleEverywhere(world, page);
+    await page.keyboard.press("Escape");
+    await page.getByRole("link", { name: "Accounts" }).click();
+    await page.getByRole("button", { name: "New account" }).click();
+    await assertAccessibleEverywhere(world, page);
+    await page.keyboard.press("Escape");
+    await assertAccessibleEverywhere(world, page);
+    await page.getByRole("link", { name: "Audit trail" }).click();
+    await page.getByRole("table", { name: "Audit trail" }).waitFor();
     await assertAccessibleEverywhere(world, page);
   },
 };

@@ -9,6 +9,8 @@ import { randomUUID } from "node:crypto";
 import { parseArgs } from "node:util";
 
 import { checks as accessibilityChecks } from "./accessibility_checks.mjs";
+import { checks as accountChecks } from "./account_checks.mjs";
+import { checks as adminChecks } from "./admin_checks.mjs";
 import { checks as collectionChecks } from "./collection_checks.mjs";
 import { checks as collectionOrderChecks } from "./collection_order_checks.mjs";
 import { checks as docsChecks } from "./docs_checks.mjs";
@@ -51,6 +53,8 @@ const CHECKS = {
   ...linkChecks,
   ...collectionChecks,
   ...collectionOrderChecks,
+  ...accountChecks,
+  ...adminChecks,
   ...accessibilityChecks,
   ...docsChecks,
 };

@@ -2,6 +2,7 @@
 
 import { mkdirSync } from "node:fs";
 
+import { createPlan, openAccount, openAdministration } from "./account_page.mjs";
 import { createCollection } from "./collection_page.mjs";
 import { openGallery, tileOf } from "./gallery_page.mjs";
 import { uploadMany } from "./pictures.mjs";
@@ -95,6 +96,45 @@ const PAGES = {
   },
   "collection-empty": ({ visit, service }) => openGallery(visit, service, USER, "app/collections/empty"),
   "collection-unknown": ({ visit, service }) => openGallery(visit, service, USER, "app/collections/unknown"),
+  account: async ({ visit, world }) => {
+    const service = await world.required();
+    return (await openAccount(visit, service, { plan: await createPlan(service, { max_images: 5000, max_bytes: 20_000_000_000 }) })).page;
+  },
+  "account-password": async (context) => {
+    const page = await PAGES.account(context);
+    await page.getByLabel("Current password").fill("not the password");
+    await page.getByLabel("New password").fill("a new password for tests");
+    await page.getByRole("button", { name: "Change the password" }).click();
+    await page.getByText("Current password is not").waitFor();
+    return page;
+  },
+  "account-new-key": async (context) => {
+    const page = await PAGES.account(context);
+    await page.getByRole("button", { name: "New API key" }).click();
+    return page;
+  },
+  "account-key": async (context) => {
+    const page = await PAGES["account-new-key"](context);
+    await page.getByLabel("Description").fill("The shop’s uploader");
+    await page.getByRole("button", { name: "Create the key" }).click();
+    await page.getByText("It is not shown again.").waitFor();
+    return page;
+  },
+  "account-signed-out": async ({ visit, world }) => visit.open(await world.required(), "app/account"),
+  "account-without-accounts": ({ visit, service }) => openGallery(visit, service, USER, "app/account"),
+  accounts: ({ visit, world }) => openAdministration(visit, world, "accounts"),
+  "account-change": async (context) => {
+    const page = await PAGES.accounts(context);
+    await page.getByRole("button", { name: /^Change: / }).first().click();
+    return page;
+  },
+  plans: ({ visit, world }) => openAdministration(visit, world, "plans"),
+  "plan-change": async (context) => {
+    const page = await PAGES.plans(context);
+    await page.getByRole("button", { name: "Change: Premium" }).click();
+    return page;
+  },
+  audit: ({ visit, world }) => openAdministration(visit, world, "audit"),
   swagger: ({ visit, service }) => visit.open(service, "docs/"),
   redoc: ({ visit, service }) => visit.open(service, "redoc"),
 };

@@ -7,6 +7,11 @@ const oneDigit = new Intl.NumberFormat(LANGUAGE, { maximumFractionDigits: 1 });
 const day = new Intl.DateTimeFormat(LANGUAGE, { dateStyle: "long" });
 const moment = new Intl.DateTimeFormat(LANGUAGE, { dateStyle: "long", timeStyle: "short" });
 
+/** Returns a number as people write it: `2,000`. */
+export function amount(value) {
+  return number.format(value);
+}
+
 /** Returns a number with its noun: `1 picture`, `2,000 pictures`. */
 export function count(value, noun) {
   return `${number.format(value)} ${noun}${value === 1 ? "" : "s"}`;

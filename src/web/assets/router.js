@@ -8,11 +8,18 @@ const ROOT = new URL(visitor?.source ?? "app/", base).pathname;
 const IMAGE = /(?:^|\/)images\/([0-9a-f-]{36})$/;
 const COLLECTION = /^collections\/([\w-]+)/;
 /** The views that have a path of their own. */
-const PATHS = { trash: "trash", collections: "collections" };
+const PATHS = {
+  trash: "trash",
+  collections: "collections",
+  account: "account",
+  accounts: "admin/accounts",
+  plans: "admin/plans",
+  audit: "admin/audit",
+};
 
 /**
- * `{ view, collection, image, query }`: `gallery`, `trash`, `collections`, `collection` or `visitor`; the name of the collection and the id of the
- * image that are open, or null; and the search parameters.
+ * `{ view, collection, image, query }`: `gallery`, `collection`, `visitor` or a view with a path; the name of the collection and the id of
+ * the image that are open, or null; and the search parameters.
  */
 export const route = signal(read());
 

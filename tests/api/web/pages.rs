@@ -56,7 +56,7 @@ async fn pages_load_only_files_of_their_own_that_caches_keep_forever() {
     let app = TestApp::start().await;
     let image = "images/01a22671-fe30-7a1d-858e-79bad2aa491c";
     let (opened, collected) = (format!("/app/{image}"), format!("/app/collections/c/{image}"));
-    for path in ["/app/", &opened, "/app/collections", "/app/collections/c", &collected] {
+    for path in ["/app/", &opened, "/app/collections", "/app/collections/c", &collected, "/app/account", "/app/admin/audit"] {
         let page = app.get(path).await;
         assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"), "{path}");
         let loaded = loaded_by(&app, path, page.text());
@@ -139,6 +139,15 @@ async fn a_page_learns_who_uses_it() {
         assert!(page.text().contains("data-identity=\"account\" data-user=\"\""), "{}", page.text());
     }
     assert_error(&trusted.get_with("/app/", "x-user-id", "<script>").await, 422, "ValidationError");
+}
+
+#[tokio::test]
+async fn administrators_have_three_pages() {
+    let app = TestApp::with(&["--auth-mode=required"]).await;
+    for (name, status) in [("accounts", 200), ("plans", 200), ("audit", 200), ("keys", 404)] {
+        let page = app.get_with(&format!("/app/admin/{name}"), "accept", BROWSER_ACCEPT).await;
+        assert_eq!((page.status, page.header("content-type")), (status, "text/html; charset=utf-8"), "{name}");
+    }
 }
 
 #[tokio::test]

@@ -41,7 +41,9 @@ const UserButton = observer(({ onIdentify }) => {
     <summary class="icon-button" aria-label=${texts.nav.account(name)}>${icon("user")}</summary>
     <div class="menu-panel">
       <p class="user-name">${name}</p>
-      <${TrashLink} />
+      <${PageLink} view="trash" label=${texts.trash.title} />
+      ${identity === "account" && html`<${PageLink} view="account" label=${texts.account.title} />`}
+      ${user.value.admin && html`<${PageLink} view="accounts" label=${texts.accounts.administration} />`}
       ${change}
     </div>
   </details>`;
@@ -55,7 +57,6 @@ async function leave() {
   }
 }
 
-function TrashLink() {
-  const target = { view: "trash" };
-  return html`<a class="text-button" href=${urlOf(target)} onClick=${(event) => follow(event, target)}>${texts.trash.title}</a>`;
+function PageLink({ view, label }) {
+  return html`<a class="text-button" href=${urlOf({ view })} onClick=${(event) => follow(event, { view })}>${label}</a>`;
 }

@@ -1,4 +1,4 @@
-// The whole page: the bar at the top, the gallery, and what lies over it.
+// The whole page: the bar at the top, the gallery or another page, and what lies over it.
 
 import { Component, html, observer } from "../ui/html.js";
 import { Toasts } from "../ui/toasts.js";
@@ -6,6 +6,8 @@ import { Collections } from "../collections/cards.js";
 import { Gallery } from "../gallery/gallery.js";
 import "./title.js";
 import { Header } from "./header.js";
+import { Account } from "../account/account.js";
+import { Administration } from "../admin/administration.js";
 import { SignIn } from "../account/sign_in.js";
 import { UserName, hasAsked } from "../account/user_name.js";
 import { Viewer } from "../viewer/viewer.js";
@@ -45,7 +47,10 @@ export class Shell extends Component {
   }
 }
 
-const Main = observer(() => (route.value.view === "collections" ? html`<${Collections} />` : html`<${Gallery} />`));
+/** The pages other than the gallery, by view. */
+const PAGES = { collections: Collections, account: Account, accounts: Administration, plans: Administration, audit: Administration };
+
+const Main = observer(() => html`<${PAGES[route.value.view] ?? Gallery} />`);
 
 function Identify({ onClose }) {
   return identity === "name" ? html`<${UserName} onClose=${onClose} />` : html`<${SignIn} onClose=${onClose} />`;

@@ -11,12 +11,13 @@ export class Dialog extends Component {
   }
 
   componentWillUnmount() {
-    this.opener?.focus?.();
+    // Until the dialog has left the document, nothing outside of it can be focused.
+    queueMicrotask(() => this.opener?.focus?.());
   }
 
   render({ title, onClose, children }) {
-    return html`<dialog ref=${this.element} class="dialog" aria-labelledby="dialog-title" onClose=${onClose}>
-      <h2 id="dialog-title">${title}</h2>
+    return html`<dialog ref=${this.element} class="dialog" aria-label=${title} onClose=${onClose}>
+      <h2>${title}</h2>
       ${children}
     </dialog>`;
   }
