@@ -3,6 +3,7 @@
 import { Component, createRef, html } from "../ui/html.js";
 import { copy } from "../ui/clipboard.js";
 import { Dialog } from "../ui/dialog.js";
+import { Form } from "../ui/form.js";
 import { icon } from "../ui/icons.js";
 import { dateTime } from "../format.js";
 import { base, request } from "../server.js";
@@ -16,67 +17,56 @@ const LIFETIMES = [0, DAY, 7 * DAY, 30 * DAY];
 /** `target`: `{ image_id }` or `{ collection }`, as the API takes them. */
 export class ShareDialog extends Component {
   list = createRef();
-  state = { shares: null, busy: false, error: null, details: {} };
+  state = { shares: [], error: null };
 
   componentDidMount() {
-    this.act(() => request("GET", "shares", { query: { ...this.props.target, limit: 100 } }), ({ shares }) => shares);
+    const list = () => request("GET", "shares", { query: { ...this.props.target, limit: 100 } });
+    this.act(list, ({ shares }) => this.setState({ shares }));
   }
 
-  /** Sends a request, and shows the shares that `change` makes of its response and the present ones. */
-  async act(send, change) {
-    this.setState({ busy: true, error: null, details: {} });
+  /** Sends a request, and then calls a function with its response. */
+  async act(send, done) {
+    this.setState({ error: null });
     try {
-      const response = await send();
-      this.setState({ busy: false, shares: change(response, this.state.shares ?? []) });
-      return true;
+      done(await send());
     } catch (error) {
-      this.setState({ busy: false, error: error.message, details: error.details ?? {} });
-      return false;
+      this.setState({ error: error.message });
     }
   }
 
-  create = async (event) => {
-    event.preventDefault();
-    const form = event.currentTarget;
-    const { lifetime, password, guests } = Object.fromEntries(new FormData(form));
-    const body = {
-      ...this.props.target,
-      expires_in: Number(lifetime) || null,
-      password: password || null,
-      max_guest_images: Number(guests) || null,
-    };
-    const isCreated = await this.act(() => request("POST", "shares", { body }), (share, others) => [share, ...others]);
-    if (!isCreated) return;
-    form.reset();
-    this.list.current.querySelector("button").focus();
+  create = (data) => {
+    const { expires_in: lifetime, password, max_guest_images: guests } = Object.fromEntries(data);
+    const terms = { expires_in: Number(lifetime) || null, password: password || null, max_guest_images: Number(guests) || null };
+    return request("POST", "shares", { body: { ...this.props.target, ...terms } });
   };
 
-  remove(share) {
-    return this.act(() => request("DELETE", `shares/${share.id}`), (_, all) => all.filter(({ id }) => id !== share.id));
+  add = (share, form) => {
+    form.reset();
+    this.setState({ shares: [share, ...this.state.shares], error: null }, this.focus);
+  };
+
+  remove({ id }) {
+    const others = () => this.state.shares.filter((other) => other.id !== id);
+    this.act(() => request("DELETE", `shares/${id}`), () => this.setState({ shares: others() }, this.focus));
   }
 
-  render({ target, onClose }, { shares, busy, error, details }) {
-    const rule = (name) => details[name] && html`<span class="error">${details[name]}</span>`;
+  /** Focuses the first link's button, or else the first field: what had the focus may be gone. */
+  focus = () => this.list.current?.parentElement.querySelector("button, select").focus();
+
+  render({ target, onClose }, { shares, error }) {
+    const lifetimes = LIFETIMES.map((seconds) => [seconds, words.days(seconds / DAY)]);
+    const number = { type: "number", min: 1, max: 1000, inputmode: "numeric" };
     return html`<${Dialog} title=${words.title} onClose=${onClose}>
       <p>${target.collection ? words.ofCollection : words.ofPicture}</p>
+      <p class="error" role="alert">${error}</p>
       <ul class="shares" ref=${this.list}>
-        ${shares?.map((share) => html`<${Share} key=${share.id} share=${share} onRemove=${() => this.remove(share)} />`)}
+        ${shares.map((share) => html`<${Share} key=${share.id} share=${share} onRemove=${() => this.remove(share)} />`)}
       </ul>
-      <form onSubmit=${this.create}>
-        <label>
-          ${words.lifetime}
-          <select name="lifetime">${LIFETIMES.map((seconds) => html`<option value=${seconds}>${words.days(seconds / DAY)}</option>`)}</select>
-          ${rule("expires_in")}
-        </label>
-        <label>${words.password} <input name="password" autocomplete="off" minlength="6" maxlength="128" /> ${rule("password")}</label>
-        ${target.collection &&
-        html`<label>${words.guests} <input name="guests" type="number" min="1" max="1000" inputmode="numeric" /> ${rule("max_guest_images")}</label>`}
-        <p class="error" role="alert">${error}</p>
-        <div class="actions">
-          <button type="button" class="text-button" onClick=${onClose}>${words.close}</button>
-          <button type="submit" class="button" disabled=${busy}>${words.create}</button>
-        </div>
-      </form>
+      <${Form} submit=${words.create} cancel=${words.close} send=${this.create} onDone=${this.add} onCancel=${onClose}>
+        ${({ field }) => html`${field("expires_in", words.lifetime, null, { options: lifetimes, value: 0 })}
+          ${field("password", words.password, words.passwordHint, { autocomplete: "off", maxlength: 128 })}
+          ${target.collection && field("max_guest_images", words.guests, words.guestsHint, number)}`}
+      <//>
     <//>`;
   }
 }

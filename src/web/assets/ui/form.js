@@ -6,7 +6,7 @@ import { texts } from "../texts.js";
 
 /**
  * `send` gets the data of the form and returns a promise; `onDone` gets its result. `children` is a function that shows the fields
- * with what it gets: `field` and `checks`. `conflict` is the field that a 409 is about.
+ * with what it gets: `field` and `checks`. `conflict` is the field that a 409 is about. `cancel` is the label for `onCancel`.
  */
 export class Form extends Component {
   element = createRef();
@@ -56,14 +56,14 @@ export class Form extends Component {
     return html`<fieldset><legend>${legend}</legend> ${boxes.map(box)} <${Note} id=${id} rule=${rule} /></fieldset>`;
   };
 
-  render({ submit, isDanger, onCancel, children }, { busy, error }) {
+  render({ submit, isDanger, cancel = texts.edit.cancel, onCancel, children }, { busy, error }) {
     this.isMarked = false;
     const fields = children?.(this);
     return html`<form ref=${this.element} onSubmit=${this.submit}>
       ${fields}
       <p class="error" role="alert">${!this.isMarked && error?.message}</p>
       <div class="actions">
-        ${onCancel && html`<button type="button" class="text-button" onClick=${onCancel}>${texts.edit.cancel}</button>`}
+        ${onCancel && html`<button type="button" class="text-button" onClick=${onCancel}>${cancel}</button>`}
         <button type="submit" class=${isDanger ? "button danger" : "button"} disabled=${busy}>${submit}</button>
       </div>
     </form>`;
