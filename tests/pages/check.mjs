@@ -25,6 +25,7 @@ import { checks as robustnessChecks } from "./robustness_checks.mjs";
 import { checks as scrollingChecks } from "./scrolling_checks.mjs";
 import { checks as selectionChecks } from "./selection_checks.mjs";
 import { checks as sessionChecks } from "./session_checks.mjs";
+import { checks as shareChecks } from "./share_checks.mjs";
 import { checks as uploadCancelChecks } from "./upload_cancel_checks.mjs";
 import { checks as uploadChecks } from "./upload_checks.mjs";
 import { checks as uploadNetworkChecks } from "./upload_network_checks.mjs";
@@ -53,6 +54,7 @@ const CHECKS = {
   ...linkChecks,
   ...collectionChecks,
   ...collectionOrderChecks,
+  ...shareChecks,
   ...accountChecks,
   ...adminChecks,
   ...accessibilityChecks,

@@ -30,12 +30,12 @@ export class Visit {
     });
   }
 
-  /** Opens a page of the service in a new tab. The path has no leading slash. */
-  async open(service, path) {
+  /** Opens a page of the service in a new tab. The path has no leading slash. `status`: that of the page, if it is not a success. */
+  async open(service, path, { status = null } = {}) {
     for (const origin of service.origins) this.#origins.add(origin);
     const page = await this.context.newPage();
     const response = await page.goto(`${service.publicUrl}/${path}`);
-    if (!response.ok()) throw new Error(`/${path} returned ${response.status()}`);
+    if (status ? response.status() !== status : !response.ok()) throw new Error(`/${path} returned ${response.status()}`);
     return page;
   }
 
