@@ -10,6 +10,7 @@ mod assets;
 mod bundle;
 mod collections;
 mod docs;
+mod first_page;
 mod home;
 mod messages;
 mod negotiation;
@@ -48,14 +49,14 @@ fn page_routes(state: &AppState) -> Router<AppState> {
         .route("/app/images/{image_id}", get(pages::show_image))
         .route("/app/tiles", get(tiles::list_tiles))
         .route("/app/tiles/{image_id}", get(tiles::get_tile))
-        .route("/app/trash", get(pages::show_trash))
+        .route("/app/trash", get(pages::show_page))
         .route("/app/trash/tiles", get(tiles::list_trash))
-        .route("/app/collections", get(pages::show_gallery))
+        .route("/app/collections", get(pages::show_page))
         .route("/app/collections/{name}", get(pages::show_collection))
         .route("/app/collections/{name}/images/{image_id}", get(pages::show_collection_image))
         .route("/app/collections/{name}/tiles", get(collections::list_tiles))
         .route("/app/collection-cards", get(collections::list_cards))
-        .route("/app/account", get(pages::show_gallery))
+        .route("/app/account", get(pages::show_page))
         .route("/app/admin/accounts", get(pages::show_administration))
         .route("/app/admin/plans", get(pages::show_administration))
         .route("/app/admin/audit", get(pages::show_administration))

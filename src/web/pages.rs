@@ -4,16 +4,19 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 
 use super::assets::ASSETS;
+use super::first_page::{self, FirstPage};
+use super::tiles::TilePageView;
 use crate::http::error::ApiError;
 use crate::http::identity::gateway::AuthMode;
-use crate::http::request::extractors::CallerOf;
+use crate::http::request::extractors::{CallerOf, TurnKeyOf};
 use crate::http::request::parameters::{PathParam, PathParams};
 use crate::http::{AppState, HttpConfig};
 use crate::model::caller::{Caller, UserId};
 use crate::model::collection::CollectionName;
+use crate::model::filter::ImageFilter;
 use crate::model::id::ImageId;
 use crate::service::error::Error;
 
@@ -46,6 +49,7 @@ struct AppPage<'a> {
     /// The relative URL of the scripts and styles.
     assets: String,
     noindex: bool,
+    first: FirstPage,
     /// How the page learns who uses it.
     identity: Identity,
     /// The user that a gateway names, or empty.
@@ -81,17 +85,34 @@ impl Identity {
     }
 }
 
-pub async fn show_gallery(State(app): State<AppState>, CallerOf(caller): CallerOf) -> Result<Response, ApiError> {
-    page(&app, &caller, "")
+/// The page has the first pictures of a user whom a gateway names. The user of a session is not known before the scripts run, and
+/// they request the pictures that filters in the URL select.
+pub async fn show_gallery(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    TurnKeyOf(key): TurnKeyOf,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let first = match caller.user().filter(|_| uri.query().is_none()) {
+        None => FirstPage::default(),
+        Some(user) => {
+            let filter = ImageFilter { user_id: Some(user.clone()), ..ImageFilter::default() };
+            let page = app.service.list_tiles(&caller, &key, filter, None, first_page::TILES, None).await?;
+            let user: String = form_urlencoded::byte_serialize(user.as_str().as_bytes()).collect();
+            FirstPage::new(&format!("app/tiles?user_id={user}"), "../", &TilePageView::new(&page))?
+        }
+    };
+    page(&app, &caller, "", first)
 }
 
-pub async fn show_trash(State(app): State<AppState>, CallerOf(caller): CallerOf) -> Result<Response, ApiError> {
-    page(&app, &caller, "")
+/// Another page directly below `/app/`.
+pub async fn show_page(State(app): State<AppState>, CallerOf(caller): CallerOf) -> Result<Response, ApiError> {
+    page(&app, &caller, "", FirstPage::default())
 }
 
 /// The page contains no data: its scripts ask the API, which answers only administrators.
 pub async fn show_administration(State(app): State<AppState>, CallerOf(caller): CallerOf) -> Result<Response, ApiError> {
-    page(&app, &caller, "../")
+    page(&app, &caller, "../", FirstPage::default())
 }
 
 /// The page is the same for every image ID. Its scripts ask the API whether the image exists.
@@ -100,7 +121,7 @@ pub async fn show_image(
     CallerOf(caller): CallerOf,
     PathParam(_id): PathParam<ImageId>,
 ) -> Result<Response, ApiError> {
-    page(&app, &caller, "../")
+    page(&app, &caller, "../", FirstPage::default())
 }
 
 /// As [`show_image`], for collections.
@@ -109,7 +130,7 @@ pub async fn show_collection(
     CallerOf(caller): CallerOf,
     PathParam(_name): PathParam<CollectionName>,
 ) -> Result<Response, ApiError> {
-    page(&app, &caller, "../")
+    page(&app, &caller, "../", FirstPage::default())
 }
 
 pub async fn show_collection_image(
@@ -117,14 +138,15 @@ pub async fn show_collection_image(
     CallerOf(caller): CallerOf,
     PathParams(_name, _id): PathParams<CollectionName, ImageId>,
 ) -> Result<Response, ApiError> {
-    page(&app, &caller, "../../../")
+    page(&app, &caller, "../../../", FirstPage::default())
 }
 
 /// `up` leads from the directory of the page's URL to `/app/`.
-fn page(app: &AppState, caller: &Caller, up: &str) -> Result<Response, ApiError> {
+fn page(app: &AppState, caller: &Caller, up: &str, first: FirstPage) -> Result<Response, ApiError> {
     let page = AppPage {
         assets: assets(up),
         noindex: true,
+        first,
         identity: Identity::of(caller, &app.config),
         user: caller.user().map(UserId::as_str).unwrap_or_default(),
     };

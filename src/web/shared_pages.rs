@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
+use super::first_page::{self, FirstPage};
 use super::messages;
 use super::pages::{self, Frame};
 use super::preview::Preview;
@@ -22,6 +23,8 @@ use crate::http::sharing::shared_images::{open, set_pass};
 use crate::model::collection::CollectionName;
 use crate::model::id::ImageId;
 use crate::service::error::Error;
+use crate::service::sharing::share_access::OpenShare;
+use crate::service::sharing::shared_images::SharedImages;
 
 /// The page of a share or of a public collection.
 #[derive(Template)]
@@ -29,6 +32,7 @@ use crate::service::error::Error;
 struct SharedPage<'a> {
     assets: String,
     noindex: bool,
+    first: FirstPage,
     preview: &'a Preview,
     /// The path of the tiles and uploads of the page, relative to the base URL of the service.
     source: String,
@@ -58,13 +62,16 @@ pub async fn show_share(
 ) -> Result<Response, ApiError> {
     let page = async {
         let share = open(&app, &token, &headers).await?;
-        let first = app.service.list_shared_images(&share, 1, None).await?;
-        let preview = Preview::of_share(&app, &share.share, &first);
+        let images = app.service.list_shared_images(&share, first_page::TILES, None).await?;
+        let preview = Preview::of_share(&app, &share.share, &images);
+        let source = format!("s/{token}");
+        let tiles = share_tiles(&app, &share, &images);
         let page = SharedPage {
             assets: pages::assets(""),
             noindex: app.config.noindex,
+            first: FirstPage::new(&format!("{source}/tiles"), "../", &tiles)?,
             preview: &preview,
-            source: format!("s/{token}"),
+            source,
             guest_images_left: share.share.guest_images_left(),
         };
         pages::respond(StatusCode::OK, Frame::of(&app), &page)
@@ -137,8 +144,12 @@ pub async fn list_share_tiles(
 ) -> Result<Response, ApiError> {
     let share = open(&app, &token, &headers).await?;
     let page = app.service.list_shared_images(&share, page.limit, page.token.as_deref()).await?;
-    let tiles = page.images.iter().map(|image| TileView::of_share(&app, &share.share, image)).collect();
-    Ok(Json(TilePageView { tiles, total: page.total, next: page.next.as_deref() }).into_response())
+    Ok(Json(share_tiles(&app, &share, &page)).into_response())
+}
+
+fn share_tiles<'a>(app: &AppState, share: &OpenShare, images: &'a SharedImages) -> TilePageView<'a, TileView<'a>> {
+    let tiles = images.images.iter().map(|image| TileView::of_share(app, &share.share, image)).collect();
+    TilePageView { tiles, total: images.total, next: images.next.as_deref() }
 }
 
 pub async fn get_share_tile(
@@ -161,13 +172,15 @@ pub async fn show_collection(
 ) -> Result<Response, ApiError> {
     let page = async {
         let name = CollectionName::parse(&name).map_err(|_| Error::no_such_collection())?;
-        let first = app.service.show_collection_tiles(&caller, &name, 1, None).await?;
-        let preview = Preview::of_collection(&app, &name, &first);
+        let tiles = app.service.show_collection_tiles(&caller, &name, first_page::TILES, None).await?;
+        let preview = Preview::of_collection(&app, &name, &tiles);
+        let source = format!("c/{name}");
         let page = SharedPage {
             assets: pages::assets("../s/"),
             noindex: app.config.noindex,
+            first: FirstPage::new(&format!("{source}/tiles"), "../", &TilePageView::new(&tiles))?,
             preview: &preview,
-            source: format!("c/{name}"),
+            source,
             guest_images_left: 0,
         };
         pages::respond(StatusCode::OK, Frame::of(&app), &page)
@@ -185,8 +198,7 @@ pub async fn list_collection_tiles(
     page: PageRequest,
 ) -> Result<Response, ApiError> {
     let page = app.service.show_collection_tiles(&caller, &name, page.limit, page.token.as_deref()).await?;
-    let tiles = page.tiles.iter().map(TileView::new).collect();
-    Ok(Json(TilePageView { tiles, total: page.total, next: page.next.as_deref() }).into_response())
+    Ok(Json(TilePageView::new(&page)).into_response())
 }
 
 pub async fn get_collection_tile(

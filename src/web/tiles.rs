@@ -35,8 +35,8 @@ pub struct TilePageView<'a, T> {
 pub struct TileView<'a> {
     id: Text<ImageId>,
     /// The size of the original in pixels, as displayed.
-    width: u32,
-    height: u32,
+    pub width: u32,
+    pub height: u32,
     /// The title, or else the caption.
     title: Option<&'a str>,
     description: Option<&'a str>,
@@ -51,7 +51,7 @@ pub struct TileView<'a> {
     /// A ThumbHash in base64.
     placeholder: Text<Base64<'a>>,
     /// The stored sizes, narrowest first.
-    sizes: Vec<SizeView>,
+    pub sizes: Vec<SizeView>,
     /// The sizes that are created when they are first requested.
     large: Vec<SizeView>,
 }
@@ -59,10 +59,10 @@ pub struct TileView<'a> {
 /// A resized image.
 #[derive(Debug, Serialize)]
 pub struct SizeView {
-    width: u32,
-    height: u32,
+    pub width: u32,
+    pub height: u32,
     /// Relative to the base URL of the service.
-    url: String,
+    pub url: String,
 }
 
 pub async fn list_tiles(

@@ -246,7 +246,7 @@ async fn link_previews_have_absolute_urls_and_escape_texts() {
     let id = upload(&app, "\"><script>alert(1)</script>", "public").await;
     let path = share(&app, &json!({"image_id": id})).await;
     let page = open(&app, &path).await;
-    assert!(!page.text().contains("<script>") && page.text().matches("<script").count() == 1, "{}", page.text());
+    assert!(!page.text().contains("<script>") && page.text().matches("<script").count() == 2, "{}", page.text());
     let url = format!("https://pictures.example.org/base{path}");
     assert_eq!(meta(page.text(), "og:url"), url);
     assert_eq!(meta(page.text(), "og:image"), format!("{url}/images/{id}/thumbnails/large"));
@@ -303,4 +303,48 @@ async fn unknown_pages_are_pages_for_browsers() {
         );
         assert_error(&app.get(path).await, 404, "NotFound");
     }
+}
+
+/// Returns what a page has as its first page of tiles.
+fn first_page(page: &str) -> Option<Value> {
+    let (_, rest) = page.split_once("<script type=\"application/json\" id=\"first-page\">")?;
+    serde_json::from_str(rest.split("</script>").next()?).ok()
+}
+
+#[tokio::test]
+async fn the_first_pictures_are_in_the_first_response() {
+    let app = TestApp::start().await;
+    let ids = [upload(&app, "</script><b>", "private").await, upload(&app, "Sky", "public").await];
+    collect(&app, "trip", "public", &[&ids[0], &ids[1]]).await;
+    let path = share(&app, &json!({"collection": "trip"})).await;
+    for (path, tiles, user, count) in [
+        (path.as_str(), format!("{path}/tiles"), None, 2),
+        ("/c/trip", "/c/trip/tiles".to_owned(), None, 1),
+        ("/app/", "/app/tiles?user_id=ann".to_owned(), Some("ann"), 2),
+    ] {
+        let get = async |path: &str| {
+            let request = app.request(Method::GET, path).header("accept", BROWSER);
+            app.send(if let Some(user) = user { request.header("x-user-id", user) } else { request }).await
+        };
+        let page = get(path).await;
+        let first = first_page(page.text()).unwrap_or_else(|| panic!("{path}: {}", page.text()));
+        assert_eq!((&first["source"], &first["page"]), (&json!(tiles[1..]), &get(&tiles).await.ok()), "{path}");
+        assert_eq!(first["page"]["tiles"].as_array().map(Vec::len), Some(count), "{path}");
+        // The pictures of the first page, requested together with the scripts.
+        let preloaded: Vec<_> = page.text().split("<link rel=\"preload\" as=\"image\" imagesrcset=\"").skip(1).collect();
+        assert_eq!(preloaded.len(), count, "{path}");
+        let base = reqwest::Url::parse(&app.url(path)).unwrap();
+        for (link, sizes) in preloaded.iter().zip(first["sizes"].as_array().unwrap()) {
+            let srcset = link.split('"').next().unwrap().replace("&#38;", "&");
+            for candidate in srcset.split(", ") {
+                let url = base.join(candidate.split(' ').next().unwrap()).unwrap();
+                let file = app.get(&format!("{}?{}", url.path(), url.query().unwrap_or_default())).await;
+                assert_eq!(file.status, 200, "{url}");
+            }
+            assert!(link.contains(&format!("imagesizes=\"{}\"", sizes.as_str().unwrap())), "{link}");
+        }
+    }
+    // Whose pictures to show is not known before the scripts run, or the URL has filters.
+    assert_eq!(first_page(app.get("/app/").await.text()), None);
+    assert_eq!(first_page(app.get_with("/app/?tags=sea", "x-user-id", "ann").await.text()), None);
 }

@@ -76,7 +76,7 @@ export class Tile extends Component {
           class=${loaded ? "loaded" : ""}
           src=${urlOfSize(tile, tile.sizes[0])}
           srcset=${srcset(tile, tile.sizes)}
-          sizes=${`${box.width}px`}
+          sizes=${tile.shownSizes ?? `${box.width}px`}
           width=${box.width}
           height=${box.height}
           alt=${label}

@@ -26,6 +26,9 @@ export const failure = signal(null);
 /** `done` resolves when all changes of the order are stored. Until then, no page is loaded, so that each picture is on one. */
 export const changes = { done: Promise.resolve() };
 
+/** The first page of a list, if the document has it: `{ source, page, sizes }`. */
+let embedded = JSON.parse(document.getElementById("first-page")?.textContent ?? "null");
+
 let next = null;
 let current = new AbortController();
 /** The ids of a collection in its order, with those that were removed, because they can be restored. */
@@ -69,7 +72,7 @@ async function load(list, signal) {
   if (next) parameters.set("page_token", next);
   try {
     await changes.done;
-    const { tiles: loaded, ...page } = await request("GET", path, { query: parameters, signal });
+    const { tiles: loaded, ...page } = takeEmbedded(list) ?? (await request("GET", path, { query: parameters, signal }));
     if (signal.aborted) return;
     batch(() => {
       next = page.next;
@@ -86,6 +89,15 @@ async function load(list, signal) {
       status.value = "failed";
     });
   }
+}
+
+/** Returns the first page of a list if it is in the document. Later, it may have changed. */
+function takeEmbedded(list) {
+  const { source: path, page, sizes } = embedded ?? {};
+  embedded = null;
+  if (path !== list) return null;
+  // The browser is already loading these pictures.
+  return { ...page, tiles: page.tiles.map((tile, index) => ({ ...tile, shownSizes: sizes[index] })) };
 }
 
 /** Shows these tiles in this order. */
