@@ -1,0 +1,29 @@
+// Chromium, as the measurements use it.
+
+import { pathToFileURL } from "node:url";
+
+/** Opens Chromium, runs an action with it, and closes it. `tools`: a `require` that finds Lighthouse and its puppeteer-core. */
+export async function withBrowser(tools, action) {
+  const { default: puppeteer } = await import(pathToFileURL(tools.resolve("puppeteer-core")).href);
+  const browser = await puppeteer.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--no-sandbox", "--no-proxy-server", "--disable-gpu", "--disable-dev-shm-usage", "--enable-precise-memory-info"],
+  });
+  try {
+    return await action(browser);
+  } finally {
+    await browser.close();
+  }
+}
+
+/** Logs in to an account. The cookie stays in the browser. */
+export async function logIn(browser, service, { email, password }) {
+  const page = await browser.newPage();
+  await page.goto(`${service.url}/app/`);
+  const status = await page.evaluate(async (body) => {
+    const options = { method: "POST", headers: { "Content-Type": "application/json" }, body };
+    return (await fetch("session/start", options)).status;
+  }, JSON.stringify({ email, password }));
+  if (status !== 200) throw new Error(`the login failed: ${status}`);
+  await page.close();
+}
