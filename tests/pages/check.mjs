@@ -32,6 +32,8 @@ import { checks as uploadNetworkChecks } from "./upload_network_checks.mjs";
 import { checks as uploadSourceChecks } from "./upload_source_checks.mjs";
 import { checks as viewerChangeChecks } from "./viewer_change_checks.mjs";
 import { checks as viewerChecks } from "./viewer_checks.mjs";
+import { checks as visitorChecks } from "./visitor_checks.mjs";
+import { checks as visitorPasswordChecks } from "./visitor_password_checks.mjs";
 import { within } from "../uploads/within.mjs";
 import { World } from "./world.mjs";
 
@@ -55,6 +57,8 @@ const CHECKS = {
   ...collectionChecks,
   ...collectionOrderChecks,
   ...shareChecks,
+  ...visitorChecks,
+  ...visitorPasswordChecks,
   ...accountChecks,
   ...adminChecks,
   ...accessibilityChecks,

@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 import { createUser, nameOf, namesOf, openGallery, sharedPictures, showsPictures, tileOf, until } from "./gallery_page.mjs";
 
 const run = promisify(execFile);
-const MAX_LAYOUT_SHIFT = 0.01;
+export const MAX_LAYOUT_SHIFT = 0.01;
 
 /** Waits until the pictures in the document are loaded. */
 export async function areLoaded(page) {
@@ -17,7 +17,7 @@ export async function areLoaded(page) {
 }
 
 /** Returns how much the contents of the page have moved by themselves, as browsers measure it. */
-function layoutShift(page) {
+export function layoutShift(page) {
   return page.evaluate(() =>
     new Promise((resolve) => {
       const read = (list) => {
@@ -31,7 +31,7 @@ function layoutShift(page) {
 }
 
 /** Asserts that the rows have pictures of equal height that do not overlap, and that all but the last fill the width. */
-async function assertRowsFillWidth(page) {
+export async function assertRowsFillWidth(page) {
   const { rows, width } = await page.evaluate(() => {
     const rows = Map.groupBy(document.querySelectorAll(".tile"), (tile) => tile.offsetTop);
     const boxes = (tiles) => tiles.map((tile) => tile.getBoundingClientRect().toJSON());

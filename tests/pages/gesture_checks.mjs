@@ -6,7 +6,7 @@ import { until } from "./gallery_page.mjs";
 import { openSynthetic } from "./synthetic_tiles.mjs";
 import { openViewer, showsPicture } from "./viewer_checks.mjs";
 
-const PHONE = { viewport: { width: 360, height: 800 }, hasTouch: true, isMobile: true, deviceScaleFactor: 3 };
+export const PHONE = { viewport: { width: 360, height: 800 }, hasTouch: true, isMobile: true, deviceScaleFactor: 3 };
 const DESKTOP = { viewport: { width: 1280, height: 800 } };
 const MAX_TRANSITION_MS = 200;
 
@@ -32,7 +32,7 @@ async function fingers(page) {
 }
 
 /** Moves one finger in small steps, and lifts it. */
-async function swipe(page, [fromX, fromY], [toX, toY], steps = 8) {
+export async function swipe(page, [fromX, fromY], [toX, toY], steps = 8) {
   const { touch, move, lift } = await fingers(page);
   await touch([[fromX, fromY]]);
   for (let step = 1; step <= steps; step++) {

@@ -92,3 +92,36 @@ function color(hue, saturation, lightness) {
     return Math.round(255 * (lightness - amplitude * Math.max(-1, Math.min(position - 3, 9 - position, 1))));
   });
 }
+
+/** Draws a GIF that changes from one colour to another ten times a second. */
+export function animation(width, height) {
+  const colors = Buffer.alloc(3 * 128);
+  colors.set([255, 120, 0, 0, 80, 200]);
+  const repeat = Buffer.from("\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0", "latin1");
+  const frames = [0, 1].map((color) => {
+    const place = Buffer.alloc(10);
+    place.write(",", "latin1");
+    place.writeUInt16LE(width, 5);
+    place.writeUInt16LE(height, 7);
+    return Buffer.concat([Buffer.from([0x21, 0xf9, 4, 4, 10, 0, 0, 0]), place, gifPixels(Buffer.alloc(width * height, color))]);
+  });
+  const size = Buffer.alloc(7);
+  size.writeUInt16LE(width, 0);
+  size.writeUInt16LE(height, 2);
+  size[4] = 0xf6; // 128 colours follow
+  return Buffer.concat([Buffer.from("GIF89a"), size, colors, repeat, ...frames, Buffer.from(";")]);
+}
+
+/** Encodes pixels without compression: the decoder is reset so often that each code has 8 bits. */
+function gifPixels(pixels) {
+  const [reset, end, most] = [128, 129, 100];
+  const parts = [];
+  for (let at = 0; at < pixels.length; at += most) parts.push(Buffer.from([reset]), pixels.subarray(at, at + most));
+  const codes = Buffer.concat([...parts, Buffer.from([end])]);
+  const blocks = [Buffer.from([7])];
+  for (let at = 0; at < codes.length; at += 255) {
+    const block = codes.subarray(at, at + 255);
+    blocks.push(Buffer.from([block.length]), block);
+  }
+  return Buffer.concat([...blocks, Buffer.from([0])]);
+}

@@ -3,7 +3,7 @@
 import { strict as assert } from "node:assert";
 
 import { createCollection, send } from "./collection_page.mjs";
-import { createUser, uploadSmall } from "./gallery_page.mjs";
+import { createUser, until, uploadSmall } from "./gallery_page.mjs";
 
 /** Creates a share. Returns it with its `path`, which has no leading slash. */
 export async function createShare(service, user, fields) {
@@ -74,4 +74,19 @@ export async function filesIn(service, user, name) {
 export async function eventually(what, isTrue) {
   const deadline = Date.now() + 10_000;
   while (!(await isTrue())) assert.ok(Date.now() < deadline, what);
+}
+
+/** Waits until a page for visitors shows the picture with this id in the viewer, and its URL names it. */
+export async function showsInViewer(page, { image_id: id }) {
+  const isShown = (id) => {
+    const sources = [...document.querySelectorAll(".slide[aria-hidden=false] img")].map(({ src }) => src);
+    const isIts = sources.length > 0 && sources.every((src) => src.includes(`/images/${id}`));
+    return isIts && new URLSearchParams(location.search).get("image") === id;
+  };
+  await until(page, `picture ${id} is shown`, isShown, id);
+}
+
+/** The link to a picture on a page for visitors. */
+export function sharedTile(page, { image_id: id }) {
+  return page.locator(`.tile a[href$="?image=${id}"]`);
 }
