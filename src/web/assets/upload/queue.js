@@ -35,8 +35,14 @@ export const progress = computed(() => {
   return all === 0 ? 1 : sum(({ state, sent, file }) => (state === "done" ? file.size : Math.min(sent, file.size))) / all;
 });
 
-/** How many pictures visitors of this page can still add. */
-export const guestImagesLeft = signal(visitor?.guestImages ?? 0);
+/** How many pictures the service still accepts from visitors of this page. */
+const accepted = signal(visitor?.guestImages ?? 0);
+
+/** How many pictures visitors of this page can still choose: those that are being sent have their places. */
+export const guestImagesLeft = computed(() => {
+  const unfinished = items.value.filter(({ state }) => state === "waiting" || state === "sending");
+  return Math.max(accepted.value - unfinished.length, 0);
+});
 
 let lastId = 0;
 
@@ -126,6 +132,7 @@ async function upload(item) {
     }
   } catch (error) {
     if (item.aborts.signal.aborted) return;
+    if (visitor && isOver(error)) accepted.value = 0;
     change(item, { state: canRetry(error) ? "failed" : "rejected", error: error.message });
   } finally {
     fill();
@@ -152,9 +159,14 @@ async function collect(id, item) {
   if (tile) addTile(tile, list);
 }
 
+/** Returns whether the service accepts no more pictures: others have added the last ones, or the share has ended. */
+function isOver({ status, type }) {
+  return status === 404 || (status === 403 && type !== "QuotaExceeded");
+}
+
 /** Shows a new picture on the page for visitors. */
 async function showToVisitor(id) {
-  guestImagesLeft.value = Math.max(guestImagesLeft.peek() - 1, 0);
+  accepted.value -= 1;
   const tile = await request("GET", tilePath(id)).catch(() => null);
   if (tile) addTile(tile, currentList());
 }

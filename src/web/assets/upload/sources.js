@@ -27,7 +27,7 @@ function addAsGuest(files) {
 }
 
 const mayAdd = () => !visitor || guestImagesLeft.peek() > 0;
-const hasFiles = (event) => mayAdd() && (event.dataTransfer?.types.includes("Files") ?? false);
+const hasFiles = (event) => event.dataTransfer?.types.includes("Files") ?? false;
 
 // Each element under the pointer gets its own events, so only the time since the last one says that the pointer has left.
 const LEFT_AFTER_MS = 300;
@@ -35,8 +35,10 @@ let timer = 0;
 
 addEventListener("dragover", (event) => {
   if (!hasFiles(event)) return;
+  // Otherwise, the browser would show the file instead of the page.
   event.preventDefault();
-  event.dataTransfer.dropEffect = "copy";
+  event.dataTransfer.dropEffect = mayAdd() ? "copy" : "none";
+  if (!mayAdd()) return;
   isDragging.value = true;
   clearTimeout(timer);
   timer = setTimeout(stop, LEFT_AFTER_MS);
@@ -46,7 +48,7 @@ addEventListener("drop", (event) => {
   if (!hasFiles(event)) return;
   event.preventDefault();
   stop();
-  addFiles([...event.dataTransfer.files]);
+  if (mayAdd()) addFiles([...event.dataTransfer.files]);
 });
 
 addEventListener("paste", (event) => {
