@@ -33,7 +33,9 @@ import { checks as uploadSourceChecks } from "./upload_source_checks.mjs";
 import { checks as viewerChangeChecks } from "./viewer_change_checks.mjs";
 import { checks as viewerChecks } from "./viewer_checks.mjs";
 import { checks as visitorChecks } from "./visitor_checks.mjs";
+import { checks as visitorListChecks } from "./visitor_list_checks.mjs";
 import { checks as visitorPasswordChecks } from "./visitor_password_checks.mjs";
+import { checks as visitorUploadChecks } from "./visitor_upload_checks.mjs";
 import { within } from "../uploads/within.mjs";
 import { World } from "./world.mjs";
 
@@ -58,7 +60,9 @@ const CHECKS = {
   ...collectionOrderChecks,
   ...shareChecks,
   ...visitorChecks,
+  ...visitorListChecks,
   ...visitorPasswordChecks,
+  ...visitorUploadChecks,
   ...accountChecks,
   ...adminChecks,
   ...accessibilityChecks,

@@ -90,3 +90,10 @@ export async function showsInViewer(page, { image_id: id }) {
 export function sharedTile(page, { image_id: id }) {
   return page.locator(`.tile a[href$="?image=${id}"]`);
 }
+
+/** Waits until a page for visitors shows only its pictures, and this one has the focus. */
+export async function isClosed(page, image) {
+  await page.locator(".viewer").waitFor({ state: "detached" });
+  await until(page, "the URL names no picture", () => location.search === "");
+  await until(page, "the picture has the focus", (id) => document.activeElement.href?.endsWith(`?image=${id}`), image.image_id);
+}

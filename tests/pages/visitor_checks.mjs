@@ -5,14 +5,11 @@ import { createHash } from "node:crypto";
 
 import { WAYS, createCollection, send } from "./collection_page.mjs";
 import { MAX_LAYOUT_SHIFT, areLoaded, assertRowsFillWidth, layoutShift } from "./gallery_checks.mjs";
-import { createUser, namesOf, sharedPictures, showsPictures, until, uploadSmall } from "./gallery_page.mjs";
+import { sharedPictures, showsPictures, until } from "./gallery_page.mjs";
 import { PHONE, swipe } from "./gesture_checks.mjs";
-import { animation, landscape, upload } from "./pictures.mjs";
+import { animation, upload } from "./pictures.mjs";
 import { PREFIX } from "./proxy.mjs";
-import { assertBelowShares, createShare, eventually, openShared, requestsOf, shareCollection, sharedTile, showsInViewer } from "./share_page.mjs";
-
-/** More than one page of the list. */
-const MANY = 103;
+import { assertBelowShares, createShare, eventually, isClosed, openShared, requestsOf, sharedTile, showsInViewer } from "./share_page.mjs";
 
 /** A title that would end the script or begin an element if it were not escaped. */
 const MARKUP = `</script><b>"1" & 'one'</b>`;
@@ -21,12 +18,6 @@ const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
 function detailsOf(page) {
   return page.locator(".viewer .details");
-}
-
-async function isClosed(page, image) {
-  await page.locator(".viewer").waitFor({ state: "detached" });
-  await until(page, "the URL names no picture", () => location.search === "");
-  await until(page, "the picture has the focus", (id) => document.activeElement.href?.endsWith(`?image=${id}`), image.image_id);
 }
 
 async function originalIsLoaded(page, { sha256: expected }, act) {
@@ -176,77 +167,5 @@ export const checks = {
     await picture.locator("img").nth(1).waitFor({ state: "detached" });
     const first = await picture.screenshot();
     await eventually("the picture moves", async () => !first.equals(await picture.screenshot()));
-  },
-
-  async "More than a hundred pictures are loaded while scrolling"(world, visit) {
-    const service = await world.trusted();
-    const user = createUser(service);
-    const file = landscape(200, 150, 5);
-    const images = await Promise.all(Array.from({ length: MANY }, (_, index) => upload(service, user, file, `${index}.png`)));
-    const name = await createCollection(service, user, images, { visibility: "private" });
-    const share = await createShare(service, user, { collection: name });
-    const page = await visit.open(service, share.path);
-    await page.getByRole("status").getByText(`${MANY} pictures`).waitFor();
-    await page.locator(".tile a").first().focus();
-    for (const scroll of [() => page.keyboard.press("End"), () => page.mouse.wheel(0, 20_000)]) {
-      await scroll();
-      await sharedTile(page, images.at(-1)).or(page.locator(`[data-index="${MANY - 4}"]`)).first().waitFor();
-    }
-    await sharedTile(page, images.at(-1)).click();
-    await showsInViewer(page, images.at(-1));
-    await page.getByRole("status").getByText(`${MANY} / ${MANY}`).waitFor();
-    // A link to a picture that is not on the first page.
-    const linked = await visit.open(service, `${share.path}?image=${images.at(-1).image_id}`);
-    await showsInViewer(linked, images.at(-1));
-  },
-
-  async "The share of one picture shows it, with its title"(world, visit) {
-    const service = await world.trusted();
-    const user = createUser(service);
-    const [image] = await uploadSmall(service, user, ["Dusk"], { visibility: "private" });
-    const share = await createShare(service, user, { image_id: image.image_id });
-    const page = await visit.open(service, share.path);
-    await showsPictures(page, ["Dusk"]);
-    await page.getByRole("heading", { name: "Dusk", level: 1 }).waitFor();
-    await sharedTile(page, image).click();
-    await showsInViewer(page, image);
-    assert.equal(await page.getByRole("button", { name: /^(Previous|Next) picture$/ }).count(), 0);
-  },
-
-  async "A collection without pictures says so"(world, visit) {
-    const { page } = await openShared(world, visit, []);
-    await page.getByText("There are no pictures here yet.").waitFor();
-    assert.equal(await page.getByText("Add pictures").count(), 0);
-    assert.deepEqual(await namesOf(page), []);
-  },
-
-  async "The page of a public collection shows its public pictures, and programs get JSON"(world) {
-    for (const service of [await world.trusted(), await world.prefixed()]) {
-      const visit = await world.visit();
-      const { user, images, name } = await shareCollection(service, ["Private"]);
-      const open = await uploadSmall(service, user, ["1", "2"]);
-      for (const { image_id: id } of open) await send(service, user, "PUT", `collections/${name}/images/${id}`);
-      await send(service, user, "PATCH", `collections/${name}`, { visibility: "public" });
-      const page = await visit.open(service, `c/${name}`);
-      await showsPictures(page, ["1", "2"]);
-      await page.getByRole("status").getByText("2 pictures").waitFor();
-      for (const activate of WAYS) {
-        await activate(sharedTile(page, open[0]));
-        await showsInViewer(page, open[0]);
-        await page.keyboard.press("ArrowRight");
-        await showsInViewer(page, open[1]);
-        await page.keyboard.press("Escape");
-        await isClosed(page, open[1]);
-      }
-      const answer = await page.evaluate(async () => {
-        const response = await fetch(location.pathname);
-        return { type: response.headers.get("content-type"), vary: response.headers.get("vary"), body: await response.json() };
-      });
-      assert.match(answer.type, /^application\/json/);
-      assert.match(answer.vary, /accept\b/i);
-      assert.equal(answer.body.images.length, 2);
-      await visit.open(service, `c/${name}?image=${open[1].image_id}`).then((linked) => showsInViewer(linked, open[1]));
-      assert.ok(!(await page.content()).includes(images[0].image_id), "private pictures are not mentioned");
-    }
   },
 };
