@@ -1,8 +1,10 @@
 // Checks for barriers in the gallery and what lies over it.
 
 import { assertAccessible } from "./accessibility.mjs";
-import { createPlan, openAccount, openAdministration } from "./account_page.mjs";
+import { administer, createPlan, openAccount, openAdministration } from "./account_page.mjs";
+import { send } from "./collection_page.mjs";
 import { createUser, nameOf, openGallery, sharedPictures, showsPictures, tileOf } from "./gallery_page.mjs";
+import { expectRefusal, openRefused, shareCollection, sharedTile, showsInViewer } from "./share_page.mjs";
 import { showsPicture } from "./viewer_checks.mjs";
 
 const WIDTHS = [360, 1280];
@@ -89,6 +91,52 @@ export const checks = {
     await assertAccessibleEverywhere(world, page);
     await page.getByRole("link", { name: "Audit trail" }).click();
     await page.getByRole("table", { name: "Audit trail" }).waitFor();
+    await assertAccessibleEverywhere(world, page);
+  },
+
+  async "The pages for visitors have no serious barriers"(world, visit) {
+    const service = await world.trusted();
+    const { user, images, name, share } = await shareCollection(service, ["1", "2"], { max_guest_images: 5 });
+    const page = await visit.open(service, share.path);
+    await showsPictures(page, ["1", "2"]);
+    await assertAccessibleEverywhere(world, page);
+    await sharedTile(page, images[0]).click();
+    await showsInViewer(page, images[0]);
+    await page.getByRole("button", { name: "Details" }).click();
+    await page.locator(".viewer .details").getByRole("heading", { name: "1" }).waitFor();
+    await assertAccessibleEverywhere(world, page);
+    await send(service, user, "PATCH", `collections/${name}`, { visibility: "public" });
+    const collection = await visit.open(service, `c/${name}`);
+    await collection.getByText("There are no pictures here yet.").waitFor();
+    await assertAccessibleEverywhere(world, collection);
+    for (const image of images) await send(service, user, "PATCH", `images/${image.image_id}`, { visibility: "public" });
+    await collection.reload();
+    await showsPictures(collection, ["1", "2"]);
+    await assertAccessibleEverywhere(world, collection);
+  },
+
+  async "The pages that keep visitors from a share have no serious barriers"(world, visit) {
+    const service = await world.required();
+    const { user, share } = await shareCollection(service, ["1"], { password: "between us" });
+    const page = await openRefused(visit, service, share.path, 403);
+    await assertAccessibleEverywhere(world, page);
+    expectRefusal(visit, `${share.path}/enter`, 403);
+    await page.getByLabel("Password").fill("not this one");
+    await page.keyboard.press("Enter");
+    await page.getByText("The password is wrong.").waitFor();
+    await assertAccessibleEverywhere(world, page);
+    await administer(service, "PATCH", `accounts/${user.id}`, { disabled: true });
+    await page.goto(`${service.publicUrl}/${share.path}`);
+    await page.getByRole("heading", { name: "Expired" }).waitFor();
+    await assertAccessibleEverywhere(world, page);
+  },
+
+  async "The dialog for sharing has no serious barriers"(world, visit) {
+    const service = await world.trusted();
+    const { user, name } = await shareCollection(service, ["1"], { password: "between us", max_guest_images: 5 });
+    const page = await openGallery(visit, service, user, `app/collections/${name}`);
+    await page.getByRole("button", { name: "Share", exact: true }).click();
+    await page.getByRole("dialog").getByRole("listitem").waitFor();
     await assertAccessibleEverywhere(world, page);
   },
 };
