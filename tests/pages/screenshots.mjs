@@ -6,7 +6,8 @@ import { createPlan, openAccount, openAdministration } from "./account_page.mjs"
 import { createCollection } from "./collection_page.mjs";
 import { openGallery, tileOf } from "./gallery_page.mjs";
 import { uploadMany } from "./pictures.mjs";
-import { choose, picture, textFile } from "./upload_page.mjs";
+import { createShare, openRefused } from "./share_page.mjs";
+import { choose, dispatch, picture, textFile } from "./upload_page.mjs";
 
 const SIZES = [
   { width: 360, height: 800 },
@@ -96,6 +97,52 @@ const PAGES = {
   },
   "collection-empty": ({ visit, service }) => openGallery(visit, service, USER, "app/collections/empty"),
   "collection-unknown": ({ visit, service }) => openGallery(visit, service, USER, "app/collections/unknown"),
+  "share-dialog": async (context) => {
+    const page = await PAGES.collection(context);
+    await page.getByRole("button", { name: "Share", exact: true }).click();
+    await page.getByRole("dialog").getByRole("listitem").first().waitFor();
+    return page;
+  },
+  "share-dialog-picture": async (context) => {
+    const page = await PAGES.details(context);
+    await page.getByRole("button", { name: "Share", exact: true }).click();
+    return page;
+  },
+  "share-dialog-refused": async (context) => {
+    const page = await PAGES["share-dialog"](context);
+    await page.getByLabel("Password").fill("short");
+    await page.keyboard.press("Enter");
+    await page.locator("dialog [aria-invalid=true]").waitFor();
+    return page;
+  },
+  share: ({ visit, service, share }) => visit.open(service, share.path),
+  "share-upload": async (context) => {
+    const page = await PAGES.share(context);
+    await dispatch(page, "drop", [textFile("notes.jpg")]);
+    await page.getByText("0 of 1 uploaded, 1 failed").waitFor();
+    return page;
+  },
+  "share-details": async ({ visit, service, share, images }) => {
+    const page = await visit.open(service, `${share.path}?image=${images[3].image_id}`);
+    await page.getByRole("button", { name: "Details" }).click();
+    return page;
+  },
+  "share-empty": async ({ visit, service }) => {
+    return visit.open(service, (await createShare(service, USER, { collection: "empty", max_guest_images: 5 })).path);
+  },
+  "share-picture": async ({ visit, service, images }) => {
+    return visit.open(service, (await createShare(service, USER, { image_id: images[3].image_id })).path);
+  },
+  "share-password": ({ visit, service, locked }) => openRefused(visit, service, locked.path, 403),
+  "share-password-wrong": async (context) => {
+    const page = await PAGES["share-password"](context);
+    await page.getByLabel("Password").fill("not this one");
+    await page.keyboard.press("Enter");
+    await page.getByRole("alert").waitFor();
+    return page;
+  },
+  "share-unknown": ({ visit, service }) => openRefused(visit, service, "s/3q2-7wAAAAAAAAAAAAAAAA", 404),
+  "collection-public": ({ visit, service }) => visit.open(service, "c/summer-2026"),
   account: async ({ visit, world }) => {
     const service = await world.required();
     return (await openAccount(visit, service, { plan: await createPlan(service, { max_images: 5000, max_bytes: 20_000_000_000 }) })).page;
@@ -151,11 +198,13 @@ export async function takeScreenshots(world, folder, only) {
   await createCollection(service, USER, images.slice(9), { name: "winter", visibility: "private" });
   await createCollection(service, USER, [], { name: "empty" });
   await createCollection(service, USER, images.slice(2, 20), { name: "summer-2026" });
+  const locked = await createShare(service, USER, { collection: "summer-2026", password: "between us", expires_in: 604_800 });
+  const share = await createShare(service, USER, { collection: "summer-2026", max_guest_images: 50 });
   for (const [name, open] of Object.entries(PAGES).filter(([name]) => name.includes(only))) {
     for (const viewport of SIZES) {
       for (const colorScheme of ["light", "dark"]) {
         const visit = await world.visit({ viewport, colorScheme });
-        const page = await open({ visit, world, service, images });
+        const page = await open({ visit, world, service, images, share, locked });
         await page.waitForLoadState("networkidle");
         const file = `${folder}/${name}-${viewport.width}-${colorScheme}.png`;
         await page.screenshot({ path: file });
