@@ -58,7 +58,7 @@ export class ShareDialog extends Component {
     const number = { type: "number", min: 1, max: 1000, inputmode: "numeric" };
     return html`<${Dialog} title=${words.title} onClose=${onClose}>
       <p>${target.collection ? words.ofCollection : words.ofPicture}</p>
-      <p class="error" role="alert">${error}</p>
+      ${error && html`<p class="error" role="alert">${error}</p>`}
       <ul class="shares" ref=${this.list}>
         ${shares.map((share) => html`<${Share} key=${share.id} share=${share} onRemove=${() => this.remove(share)} />`)}
       </ul>
