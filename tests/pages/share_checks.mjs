@@ -173,14 +173,26 @@ export const checks = {
   async "Without a connection, the dialog says so"(world, visit) {
     visit.expect(/ERR_FAILED/);
     const { page } = await openCollection(world, visit, 1);
+    const offline = dialogOf(page).getByRole("alert").getByText("The service cannot be reached.");
+    await visit.context.route("**/shares*", (route) => route.abort());
     await page.getByRole("button", { name: "Share", exact: true }).click();
+    await offline.waitFor();
+    await visit.context.unrouteAll();
+    await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: "Share", exact: true }).click();
+    await offline.waitFor({ state: "detached" });
     await visit.context.route("**/shares", (route) => route.abort());
     await dialogOf(page).getByRole("button", { name: "Create a link" }).click();
-    await dialogOf(page).getByRole("alert").getByText("The service cannot be reached.").waitFor();
+    await offline.waitFor();
     await visit.context.unrouteAll();
     await dialogOf(page).getByRole("button", { name: "Create a link" }).click();
     await linksOf(page).waitFor();
-    assert.equal(await dialogOf(page).getByRole("alert").innerText(), "");
+    await visit.context.route("**/shares/*", (route) => route.abort());
+    await linksOf(page).getByRole("button", { name: "Delete the link" }).click();
+    await offline.waitFor();
+    await visit.context.unrouteAll();
+    await deleteLink(page, WAYS[0]);
+    assert.equal(await offline.count(), 0);
   },
 
   async "Only owners are offered to share"(world, visit) {
