@@ -120,7 +120,9 @@ fn without_last_slash(routes: Router) -> Router {
 fn without_slash(uri: &Uri) -> Option<Uri> {
     let path = uri.path().strip_suffix('/').filter(|path| !path.is_empty() && !path.ends_with('/'))?;
     let is_page = ["/app", "/docs"].iter().any(|page| path == *page || path.starts_with(&format!("{page}/")));
-    if is_page || path.starts_with("/redoc") {
+    // Below a share, cookies and redirects depend on the number of segments.
+    let is_in_share = path.strip_prefix("/s/").is_some_and(|rest| rest.contains('/'));
+    if is_page || is_in_share || path.starts_with("/redoc") {
         return None;
     }
     let path_and_query = uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));

@@ -1,7 +1,7 @@
 //! Errors as pages, for people.
 
 use askama::Template;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 
 use super::pages::{self, Frame};
@@ -33,14 +33,27 @@ pub fn respond(app: &AppState, error: ApiError, up: &str) -> Result<Response, Ap
             ("Not found", "There is nothing at this address. It may be misspelt, or it was deleted.".to_owned())
         }
         Failure::Service(Error::LinkExpired) => ("Expired", "This link has expired. Ask its owner for a new one.".to_owned()),
-        Failure::Service(refused @ (Error::NotInPlan { .. } | Error::Invalid(_) | Error::TooManyRequests { .. })) => {
-            ("Not available", refused.to_string())
-        }
+        Failure::Service(
+            refused @ (Error::Forbidden { .. }
+            | Error::Invalid(_)
+            | Error::TooLarge { .. }
+            | Error::BodyTooSlow
+            | Error::TooManyRequests { .. }),
+        ) => ("Not available", refused.to_string()),
         _ => return Err(error),
     };
-    let status = error.failure().error_type().status();
     let page = MessagePage { assets: pages::assets(up), noindex: true, title, message, home: None };
-    Ok(pages::respond(status, Frame::of(app), &page)?)
+    Ok(with_status_of(error, Frame::of(app), &page)?)
+}
+
+/// Responds with a page, and with the status and the waiting time of an error.
+pub fn with_status_of(error: ApiError, frame: Frame, page: &impl Template) -> Result<Response, Error> {
+    let error = error.into_response();
+    let mut response = pages::respond(error.status(), frame, page)?;
+    if let Some(wait) = error.headers().get(header::RETRY_AFTER) {
+        response.headers_mut().insert(header::RETRY_AFTER, wait.clone());
+    }
+    Ok(response)
 }
 
 /// Responds to a request for a page below `/app/` that does not exist.

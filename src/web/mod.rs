@@ -76,8 +76,8 @@ fn page_routes(state: &AppState) -> Router<AppState> {
         .route("/app/assets/{digest}/{*file}", get(assets::get_asset))
         // As `/limits`: the pages of shares request only what is below `/s/`.
         .route("/s/limits", get(limits::get_limits))
-        .route("/s/{token}/slash", get(negotiation::remove_slash))
-        .route("/c/{name}/slash", get(negotiation::remove_slash))
+        .route("/s/{token}/slash", get(negotiation::remove_slash_of_share))
+        .route("/c/{name}/slash", get(negotiation::remove_slash_of_collection))
         .route("/s/assets/{digest}/{*file}", get(assets::get_asset))
         .route("/app/{*path}", get(messages::no_such_page))
 }

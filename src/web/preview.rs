@@ -4,11 +4,12 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, Uri};
+use http::Uri;
 use serde_json::json;
 
 use crate::http::AppState;
 use crate::http::error::ApiError;
+use crate::http::images::views::SizeView;
 use crate::http::request::extractors::{CallerOf, RequestUri};
 use crate::http::request::fields::{Query, integer};
 use crate::http::sharing::shared_images::SharedSizes;
@@ -58,7 +59,7 @@ impl Preview {
         let first = images.images.first();
         let sizes = first.map_or_else(Vec::new, |image| {
             let SharedSizes { stored, large } = SharedSizes::of(&app.service, image);
-            let size = |(size, path): (crate::http::images::views::SizeView, String)| PreviewImage {
+            let size = |(size, path): (SizeView, String)| PreviewImage {
                 url: format!("{url}/{path}"),
                 width: size.width,
                 height: size.height,
@@ -151,14 +152,12 @@ pub async fn get_oembed(
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let text = |text: &str| Ok(text.to_owned());
-    let (url, format) = (query.take("url", text), query.take("format", text));
+    let url = query.take("url", text);
+    // The specification has status 501 for other formats, which would look like a failure of the service.
+    query.take("format", |text| if text.eq_ignore_ascii_case("json") { Ok(()) } else { Err("must be json".to_owned()) });
     let [max_width, max_height] =
         ["maxwidth", "maxheight"].map(|name| query.take(name, integer(1..=u32::MAX)).unwrap_or(PREVIEW_SIDE));
     query.finish_shared()?;
-    if format.is_some_and(|format| !format.eq_ignore_ascii_case("json")) {
-        // The specification requires this status for formats that a provider does not have.
-        return Ok((StatusCode::NOT_IMPLEMENTED, "The format must be json.\n").into_response());
-    }
     let url = url.ok_or_else(|| Error::invalid("url", "is required"))?;
     let preview = find(&app, &url).await?;
     Ok(Json(preview.oembed(max_width, max_height, &format!("{}/", app.config.link_base))).into_response())

@@ -6,10 +6,11 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 
 use super::first_page::{self, FirstPage};
 use super::messages;
+use super::negotiation::Negotiated;
 use super::pages::{self, Frame};
 use super::preview::Preview;
 use super::tiles::{TilePageView, TileView};
@@ -42,13 +43,16 @@ struct SharedPage<'a> {
 /// The page that asks for the password of a share.
 #[derive(Template)]
 #[template(path = "password.html", config = "src/web/askama.toml")]
-struct PasswordPage {
+struct PasswordPage<'a> {
     assets: String,
     noindex: bool,
     /// The relative URL of [`enter_share`].
-    action: String,
+    action: &'a str,
     error: Option<String>,
 }
+
+/// Caches that others use must not keep what a share shows.
+const PRIVATE: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
 
 /// Maximum size of the password form.
 const MAX_FORM_BYTES: usize = 4096;
@@ -56,8 +60,10 @@ const MAX_FORM_BYTES: usize = 4096;
 /// Responds with the page of a share to a request for `/s/{token}`.
 pub async fn show_share(
     State(app): State<AppState>,
+    _: Negotiated,
     CallerOf(_): CallerOf,
     PathParam(token): PathParam<String>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let page = async {
@@ -77,18 +83,18 @@ pub async fn show_share(
         pages::respond(StatusCode::OK, Frame::of(&app), &page)
     };
     match page.await {
-        Err(Error::SharePasswordRequired) => ask_for_password(&app, StatusCode::FORBIDDEN, &token, "", None),
+        Err(Error::SharePasswordRequired) => ask_for_password(&app, &format!("{token}/enter{}", query_of(&uri)), "", None),
         Err(error) => messages::respond(&app, error.into(), ""),
         Ok(response) => Ok(response),
     }
 }
 
-/// Checks the password that the form of [`PasswordPage`] sends.
+/// Checks the password that the form of [`PasswordPage`] sends. The query is that of the page.
 pub async fn enter_share(
     State(app): State<AppState>,
-    _: NoQuery,
     identity: Identity,
     PathParam(token): PathParam<String>,
+    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -96,9 +102,10 @@ pub async fn enter_share(
         let password = read_password(&headers, body).await?;
         Ok::<_, ApiError>(app.service.enter_share(&token, &password, identity.address).await?)
     };
+    let query = query_of(&uri);
     let error = match entering.await {
         Ok(pass) => {
-            let location = HeaderValue::from_str(&format!("../{token}")).map_err(Error::internal)?;
+            let location = HeaderValue::from_str(&format!("../{token}{query}")).map_err(Error::internal)?;
             let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response();
             if let Some(pass) = pass {
                 response.headers_mut().insert(header::SET_COOKIE, set_pass(&app, &headers, &pass)?);
@@ -108,11 +115,15 @@ pub async fn enter_share(
         Err(error) => error,
     };
     match error.failure() {
-        Failure::Service(wrong @ (Error::Forbidden { .. } | Error::TooManyRequests { .. })) => {
-            ask_for_password(&app, error.failure().error_type().status(), &token, "../", Some(wrong.to_string()))
+        Failure::Service(Error::Forbidden { .. } | Error::TooManyRequests { .. }) => {
+            ask_for_password(&app, &format!("../{token}/enter{query}"), "../", Some(error))
         }
         _ => messages::respond(&app, error, "../"),
     }
+}
+
+fn query_of(uri: &Uri) -> String {
+    uri.query().map(|query| format!("?{query}")).unwrap_or_default()
 }
 
 async fn read_password(headers: &HeaderMap, body: Body) -> Result<String, ApiError> {
@@ -123,16 +134,19 @@ async fn read_password(headers: &HeaderMap, body: Body) -> Result<String, ApiErr
     field.map(|(_, password)| password.into_owned()).ok_or_else(|| Error::invalid("password", "is required").into())
 }
 
-/// `up` leads from the directory of the page's URL to `/s/`.
-fn ask_for_password(
-    app: &AppState,
-    status: StatusCode,
-    token: &str,
-    up: &str,
-    error: Option<String>,
-) -> Result<Response, ApiError> {
-    let page = PasswordPage { assets: pages::assets(up), noindex: true, action: format!("{up}{token}/enter"), error };
-    Ok(pages::respond(status, Frame::of(app), &page)?)
+/// `action` is the relative URL of [`enter_share`], and `up` leads from the directory of the page's URL to `/s/`. `error` says why a
+/// password was refused.
+fn ask_for_password(app: &AppState, action: &str, up: &str, error: Option<ApiError>) -> Result<Response, ApiError> {
+    let page = PasswordPage {
+        assets: pages::assets(up),
+        noindex: true,
+        action,
+        error: error.as_ref().map(|error| error.failure().to_string()),
+    };
+    match error {
+        None => Ok(pages::respond(StatusCode::FORBIDDEN, Frame::of(app), &page)?),
+        Some(error) => Ok(messages::with_status_of(error, Frame::of(app), &page)?),
+    }
 }
 
 pub async fn list_share_tiles(
@@ -144,7 +158,7 @@ pub async fn list_share_tiles(
 ) -> Result<Response, ApiError> {
     let share = open(&app, &token, &headers).await?;
     let page = app.service.list_shared_images(&share, page.limit, page.token.as_deref()).await?;
-    Ok(Json(share_tiles(&app, &share, &page)).into_response())
+    Ok(([PRIVATE], Json(share_tiles(&app, &share, &page))).into_response())
 }
 
 fn share_tiles<'a>(app: &AppState, share: &OpenShare, images: &'a SharedImages) -> TilePageView<'a, TileView<'a>> {
@@ -161,12 +175,13 @@ pub async fn get_share_tile(
 ) -> Result<Response, ApiError> {
     let share = open(&app, &token, &headers).await?;
     let image = app.service.find_shared_image(&share, id).await?;
-    Ok(Json(TileView::of_share(&app, &share.share, &image)).into_response())
+    Ok(([PRIVATE], Json(TileView::of_share(&app, &share.share, &image))).into_response())
 }
 
 /// Responds with the page of a public collection to a request for `/c/{name}`.
 pub async fn show_collection(
     State(app): State<AppState>,
+    _: Negotiated,
     CallerOf(caller): CallerOf,
     PathParam(name): PathParam<String>,
 ) -> Result<Response, ApiError> {

@@ -14,3 +14,4 @@ pub mod multipart;
 pub mod negotiation;
 pub mod paging;
 pub mod parameters;
+pub mod previewers;

@@ -18,6 +18,7 @@ use crate::http::request::declared::request_fields;
 use crate::http::request::extractors::{CallerOf, TurnKeyOf};
 use crate::http::request::json_fields::{JsonBody, JsonFields, or_null, small_integer};
 use crate::http::request::parameters::{NoQuery, PathParam, PathParams};
+use crate::http::request::previewers::is_from_previewer;
 use crate::model::account::ExpiringLink;
 use crate::model::id::ImageId;
 use crate::service::images::thumbnails::SendOptions;
@@ -175,47 +176,15 @@ pub async fn open_expiring_link(
     Ok(response)
 }
 
-/// Returns whether the request is a link preview or a prefetch: no user views the response. Browsers fetch ahead, and chats, mail
-/// programs and search engines check where a link leads.
+/// Returns whether the request is a link preview or a prefetch: no user views the response.
 fn is_preview(headers: &HeaderMap) -> bool {
     let purposes = ["purpose", "sec-purpose", "x-purpose", "x-moz"].into_iter().flat_map(|name| headers.get_all(name));
     let ahead = |value: &HeaderValue| {
         let value = value.as_bytes().to_ascii_lowercase();
         [&b"prefetch"[..], b"preview", b"prerender"].iter().any(|word| memchr::memmem::find(&value, word).is_some())
     };
-    let agent = headers.get(header::USER_AGENT).map(|value| value.as_bytes().to_ascii_lowercase()).unwrap_or_default();
-    purposes.into_iter().any(ahead) || PREVIEWERS.iter().any(|name| memchr::memmem::find(&agent, name.as_bytes()).is_some())
+    purposes.into_iter().any(ahead) || is_from_previewer(headers)
 }
-
-/// Parts of the user agents that fetch links for previews, in lower case.
-const PREVIEWERS: [&str; 26] = [
-    "applebot",
-    "bingbot",
-    "bingpreview",
-    "bitlybot",
-    "bluesky cardyb",
-    "discordbot",
-    "embedly",
-    "facebookbot",
-    "facebookexternalhit",
-    "google-safety",
-    "googlebot",
-    "iframely",
-    "linkedinbot",
-    "mastodon/",
-    "mattermost-bot",
-    "meta-externalagent",
-    "microsoftpreview",
-    "pinterestbot",
-    "redditbot",
-    "skypeuripreview",
-    "slack-imgproxy",
-    "slackbot",
-    "synapse",
-    "telegrambot",
-    "twitterbot",
-    "whatsapp/",
-];
 
 #[cfg(test)]
 mod tests {

@@ -24,15 +24,15 @@ pub const API_KEY_PREFIX: &str = "isk_";
 /// The prefix of refresh tokens.
 pub(in crate::service) const REFRESH_PREFIX: &str = "isr_";
 
-pub(in crate::service) fn random_bytes() -> Result<[u8; 32], Error> {
-    let mut bytes = [0; 32];
+pub(in crate::service) fn random_bytes<const LENGTH: usize>() -> Result<[u8; LENGTH], Error> {
+    let mut bytes = [0; LENGTH];
     getrandom::fill(&mut bytes).map_err(|error| Error::internal(error.to_string()))?;
     Ok(bytes)
 }
 
 impl Secret {
     pub fn new() -> Result<Self, Error> {
-        let text = URL_SAFE_NO_PAD.encode(random_bytes()?);
+        let text = URL_SAFE_NO_PAD.encode(random_bytes::<32>()?);
         let hash = hash(&text);
         Ok(Self { text, hash })
     }

@@ -140,8 +140,7 @@ fn repeat_rotation(session: &Session, refresh: &str, hash: &Hash, now: DateTime<
 
 /// Returns the random id by which a refresh token finds its session. It cannot be guessed.
 fn random_id() -> Result<Uuid, Error> {
-    let [bytes @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = secrets::random_bytes()?;
-    Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    Ok(uuid::Builder::from_random_bytes(secrets::random_bytes()?).into_uuid())
 }
 
 impl Service {
@@ -172,7 +171,7 @@ impl Service {
         const WRONG: Error = Error::BadCredentials("the refresh token is invalid or has expired");
         let (refresh_id, hash) = secrets::parse(REFRESH_PREFIX, refresh).ok_or(WRONG)?;
         // Prepared before the exchange, so that a failure here leaves the token valid.
-        let (key, salt, now) = (self.signing_key().await?, secrets::random_bytes()?, truncate_to_micros(self.clock.now()));
+        let (key, salt, now) = (self.signing_key().await?, secrets::random_bytes::<32>()?, truncate_to_micros(self.clock.now()));
         let mut tx = self.db.begin().await?;
         let session = store::identity::sessions::lock(&mut tx, refresh_id).await?.ok_or(WRONG)?;
         let account = store::identity::accounts::find(&mut tx, session.account_id).await?.ok_or(WRONG)?;
@@ -324,7 +323,7 @@ impl Service {
         }
         let generation = self.auth.keys.known().first().map_or(1, |key| key.generation + 1);
         let mut tx = self.db.begin().await?;
-        let key = SigningKey { generation, secret: secrets::random_bytes()?.to_vec(), created_at: now };
+        let key = SigningKey { generation, secret: secrets::random_bytes::<32>()?.to_vec(), created_at: now };
         store::identity::sessions::add_signing_key(&mut tx, &key).await?;
         tx.commit().await?;
         // Another instance may have created one first.

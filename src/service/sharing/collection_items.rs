@@ -1,7 +1,8 @@
 //! The images in collections: added and removed by the owner of the collection, listed for the owner and for other callers.
 //!
 //! Items follow their images: the transaction that deletes an image or makes it private also hides its items, which keep their
-//! positions. Locks are taken in one order: the image, the collection, its items, and last the counters of collections.
+//! positions. Locks are taken in one order: the image, the collection, its share, its items, and last the counters of
+//! collections.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

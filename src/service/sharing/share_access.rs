@@ -92,7 +92,7 @@ impl Service {
         if share.is_expired(self.clock.now()) || owner_is_disabled {
             return Err(Error::LinkExpired);
         }
-        require_shares(features.as_ref())?;
+        require_shares(features.as_ref()).map_err(|_| Error::forbidden("This share is not available."))?;
         Ok(share)
     }
 

@@ -160,12 +160,15 @@ impl Service {
         guest: &GuestOrigin,
         image: &Image,
     ) -> Result<(), Error> {
+        let collection = store::sharing::collections::lock_by_id(tx, guest.collection).await?;
+        let collection = collection.ok_or_else(Error::no_such_share)?;
+        // The owner may have made the collection private while the image was processed.
+        if collection.visibility != image.visibility {
+            return Err(Error::Conflict { message: "The collection was changed at the same time. Try again.".to_owned() });
+        }
         let now = self.clock.now();
         if !store::sharing::shares::count_guest_image(tx, guest.share, now).await? {
             return Err(Error::forbidden("Visitors of this share cannot add more images."));
-        }
-        if !store::sharing::collections::lock_by_id(tx, guest.collection).await? {
-            return Err(Error::no_such_share());
         }
         collection_items::append(tx, guest.collection, image, now).await
     }

@@ -169,9 +169,7 @@ impl TermsChange {
 }
 
 fn new_token() -> Result<ShareToken, Error> {
-    let [bytes @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = secrets::random_bytes()?;
-    let bytes: [u8; 16] = bytes;
-    Ok(ShareToken::from_generated(URL_SAFE_NO_PAD.encode(bytes)))
+    Ok(ShareToken::from_generated(URL_SAFE_NO_PAD.encode(secrets::random_bytes::<16>()?)))
 }
 
 /// Locks what the user wants to share, and checks that the user owns it.

@@ -39,10 +39,13 @@ pub async fn lock(tx: &mut Tx, name: &CollectionName) -> Result<Option<Collectio
     tx.fetch_optional::<Row>(sql.bind(name.as_str())).await?.map(Collection::try_from).transpose()
 }
 
-/// As [`lock`], by the id; returns `false` if there is no such collection.
-pub async fn lock_by_id(tx: &mut Tx, id: CollectionId) -> Result<bool, Error> {
-    let sql = Sql::new("update collections set updated_at = updated_at where id = $1 and name is not null");
-    Ok(tx.execute(sql.bind(id.uuid())).await? == 1)
+/// As [`lock`], by the id.
+pub async fn lock_by_id(tx: &mut Tx, id: CollectionId) -> Result<Option<Collection>, Error> {
+    let sql = Sql::new(
+        "update collections set updated_at = updated_at where id = $1 and name is not null \
+         returning id, name, user_id, visibility, updated_at",
+    );
+    tx.fetch_optional::<Row>(sql.bind(id.uuid())).await?.map(Collection::try_from).transpose()
 }
 
 /// Returns up to `limit` collections of a user after `last`, newest first, each with the number of its images that the user can

@@ -39,7 +39,7 @@ async fn status(app: &TestApp, path: &str, cookie: &str) -> u16 {
 fn assert_password_required(answer: &Answer) {
     assert_error(answer, 403, "Forbidden");
     let message = answer.json()["message"].clone();
-    assert!(message.as_str().unwrap().starts_with("This share has a password. Send it to POST /s/{token}/password"), "{message}");
+    assert!(message.as_str().unwrap().starts_with("The password of this share is required: "), "{message}");
     assert!(!answer.header("cache-control").contains("max-age"), "errors are not cached");
 }
 

@@ -46,12 +46,13 @@ class Cards extends Component {
     try {
       const query = { limit: PAGE_SIZE, ...(next && { page_token: next }) };
       const page = await request("GET", "app/collection-cards", { query });
+      if (!this.end.current) return;
       this.setState({ cards: [...cards, ...page.cards], next: page.next, status: page.next ? "ready" : "complete" });
       // The observer reports only changes.
       this.views.unobserve(this.end.current);
       this.views.observe(this.end.current);
     } catch (error) {
-      this.setState({ status: "failed", error });
+      if (this.end.current) this.setState({ status: "failed", error });
     }
   };
 
