@@ -23,6 +23,7 @@ use crate::http::request::parameters::{NoQuery, PathParam, PathParams};
 use crate::http::sharing::shared_images::{open, set_pass};
 use crate::model::collection::CollectionName;
 use crate::model::id::ImageId;
+use crate::model::share::ShareTarget;
 use crate::service::error::Error;
 use crate::service::sharing::share_access::OpenShare;
 use crate::service::sharing::shared_images::SharedImages;
@@ -38,6 +39,8 @@ struct SharedPage<'a> {
     /// The path of the tiles and uploads of the page, relative to the base URL of the service.
     source: String,
     guest_images_left: u32,
+    /// The only image, which the page opens.
+    image: Option<ImageId>,
 }
 
 /// The page that asks for the password of a share.
@@ -79,6 +82,10 @@ pub async fn show_share(
             preview: &preview,
             source,
             guest_images_left: share.share.guest_images_left(),
+            image: match share.share.target {
+                ShareTarget::Image(id) => Some(id),
+                ShareTarget::Collection(..) => None,
+            },
         };
         pages::respond(StatusCode::OK, Frame::of(&app), &page)
     };
@@ -197,6 +204,7 @@ pub async fn show_collection(
             preview: &preview,
             source,
             guest_images_left: 0,
+            image: None,
         };
         pages::respond(StatusCode::OK, Frame::of(&app), &page)
     };

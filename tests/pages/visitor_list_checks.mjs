@@ -50,17 +50,19 @@ export const checks = {
     await assertEndsWhileScrolling(await visit.context.newPage(), service, user, share);
   },
 
-  async "The share of one picture shows it, with its title"(world, visit) {
+  async "The share of one picture opens it, and shows its title below"(world, visit) {
     const service = await world.trusted();
     const user = createUser(service);
     const [image] = await uploadSmall(service, user, ["Dusk"], { visibility: "private" });
     const share = await createShare(service, user, { image_id: image.image_id });
     const page = await visit.open(service, share.path);
+    await showsInViewer(page, image);
+    assert.equal(await page.getByRole("button", { name: /^(Previous|Next) picture$/ }).count(), 0);
+    await page.keyboard.press("Escape");
     await showsPictures(page, ["Dusk"]);
     await page.getByRole("heading", { name: "Dusk", level: 1 }).waitFor();
     await sharedTile(page, image).click();
     await showsInViewer(page, image);
-    assert.equal(await page.getByRole("button", { name: /^(Previous|Next) picture$/ }).count(), 0);
   },
 
   async "A collection without pictures says so"(world, visit) {
