@@ -1,7 +1,7 @@
 // The frame of the pages for people with accounts: it shows them only to those who may see them.
 
 import { Component, createRef, html, observer } from "../ui/html.js";
-import { Failure } from "../ui/loaded.js";
+import { Failure } from "../ui/failure.js";
 import { expired, identity, isStarted, start, startFailure, user } from "../session.js";
 import { uploads } from "../upload/sources.js";
 import { texts } from "../texts.js";

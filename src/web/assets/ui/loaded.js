@@ -1,5 +1,6 @@
 // Loads what a part of a page shows. Says so while it does, and what to do if it fails.
 
+import { Failure } from "./failure.js";
 import { Component, html } from "./html.js";
 import { effect } from "../vendor/signals-core/signals-core.module.js";
 import { user } from "../session.js";
@@ -34,11 +35,4 @@ export class Loaded extends Component {
     if (error) return html`<${Failure} message=${error} onRetry=${this.load} />`;
     return html`<p class="progress" role="status">${texts.account.loading} …</p>`;
   }
-}
-
-export function Failure({ message, onRetry }) {
-  return html`<div class="notice" role="alert">
-    <p>${message}</p>
-    <button class="button" onClick=${onRetry}>${texts.gallery.retry}</button>
-  </div>`;
 }
