@@ -65,7 +65,7 @@ export const checks = {
     await page.getByRole("button", { name: "New collection" }).click();
     await page.getByLabel("Name").fill(taken);
     await page.keyboard.press("Enter");
-    await page.getByRole("alert").getByText(`There is already a collection named "${taken}".`).waitFor();
+    await page.getByText(`There is already a collection named "${taken}".`).waitFor();
     await page.keyboard.press("Escape");
     await page.getByRole("dialog").waitFor({ state: "detached" });
   },
