@@ -17,6 +17,7 @@ import { checks as docsChecks } from "./docs_checks.mjs";
 import { checks as editChecks } from "./edit_checks.mjs";
 import { checks as editFormChecks } from "./edit_form_checks.mjs";
 import { checks as filterChecks } from "./filter_checks.mjs";
+import { checks as firstPageChecks } from "./first_page_checks.mjs";
 import { checks as galleryChecks } from "./gallery_checks.mjs";
 import { checks as linkChecks } from "./link_checks.mjs";
 import { checks as gestureChecks } from "./gesture_checks.mjs";
@@ -41,6 +42,7 @@ import { World } from "./world.mjs";
 
 const CHECKS = {
   ...galleryChecks,
+  ...firstPageChecks,
   ...filterChecks,
   ...scrollingChecks,
   ...viewerChecks,
