@@ -18,7 +18,7 @@ export async function measureScores(tools, service, account, share) {
     for (const [device, config] of Object.entries({ phone, desktop })) {
       const reports = [];
       for (let run = 0; run < RUNS; run++) {
-        reports.push(await withBrowser(tools, (browser) => measure(lighthouse, browser, { url, config, login: isSignedIn && (() => logIn(browser, service, account)) })));
+        reports.push(await withBrowser(tools, (browser) => measure(lighthouse, browser, { url, config, login: isSignedIn ? () => logIn(browser, service, account) : null })));
       }
       const median = reports.toSorted((one, other) => one.categories.performance.score - other.categories.performance.score)[RUNS >> 1];
       const scores = CATEGORIES.map((category) => Math.round(100 * median.categories[category].score));

@@ -35,12 +35,8 @@ const PAGE_HEADERS: [(HeaderName, HeaderValue); 4] = [
 ];
 
 /// What the script imports, to be requested together with it.
-pub const PRELOADED: [&str; 4] = [
-    "vendor/preact/preact.module.js",
-    "vendor/htm/htm.module.js",
-    "vendor/signals-core/signals-core.module.js",
-    "vendor/thumbhash/thumbhash.js",
-];
+pub const PRELOADED: [&str; 3] =
+    ["vendor/preact/preact.module.js", "vendor/htm/htm.module.js", "vendor/signals-core/signals-core.module.js"];
 
 /// The frame of all pages.
 #[derive(Template)]
