@@ -184,13 +184,13 @@ async fn a_connection_that_hangs_blocks_nobody() {
     );
     hanging.write_all(head.as_bytes()).await.unwrap();
     hanging.write_all(&file[..3000]).await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     // Another connection can send a piece, and what the first one has received is stored when the client asks for it.
     let other = open(&app, file.len()).await;
     let mut second = TcpStream::connect(&address).await.unwrap();
     second.write_all(head.replace(&path, &other).as_bytes()).await.unwrap();
     second.write_all(&file[..3000]).await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     patch(&app, &other, 0, &file).await.ok();
     assert_eq!(offset(&app, &path).await, 3000);
     let image = patch(&app, &path, 3000, &file[3000..]).await.image();
@@ -238,7 +238,7 @@ async fn a_whole_file_does_not_replace_an_acknowledged_piece() {
         file.len()
     );
     stale.send([head.as_bytes(), &file[..3000]].concat()).await;
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     assert_eq!(patch(&app, &path, 0, &file[..4000]).await.status, 204);
     stale.send(&file[3000..]).await;
     stale.read_answer().await.assert(409, "Conflict");
