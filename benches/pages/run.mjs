@@ -40,7 +40,7 @@ const service = new PageService({
   s3Port: PORT + 1,
   publicUrl: `http://127.0.0.1:${PORT}`,
   administrator: ADMINISTRATOR,
-  settings: { AUTH_MODE: "required", ADMIN_EMAIL: ADMINISTRATOR.email, ADMIN_PASSWORD_FILE: `${folder}/password` },
+  settings: { AUTH_MODE: "required", ADMIN_EMAIL: ADMINISTRATOR.email, ADMIN_PASSWORD_FILE: `${folder}/password`, MIN_FILE_SIZE: "1" },
 });
 try {
   await service.start();
@@ -53,8 +53,8 @@ try {
   if ("scrolling".includes(values.only)) {
     const account = await service.createAccount();
     const files = Array.from({ length: Number(values.images) }, (_, index) => syntheticPicture(index));
-    await upload(account, files);
-    await measureScrolling(tools, service, account, files.length);
+    const { length } = await upload(account, files);
+    await measureScrolling(tools, service, account, length);
   }
 } finally {
   await service.stop();
