@@ -1,4 +1,4 @@
-//! Shares: pages of an image or a collection for everyone who has the link.
+//! Shares: links that show an image or a collection to anyone.
 
 use std::fmt;
 

@@ -1,8 +1,6 @@
 //! The first pictures of a list, as part of the page that shows it: its tiles, so that the scripts need not request them, and links
 //! by which browsers request the pictures together with the scripts.
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
 use super::tiles::{SizeView, TilePageView, TileView};
@@ -52,12 +50,8 @@ impl FirstPage {
 
 impl PreloadedPicture {
     fn of(tile: &TileView<'_>, up: &str) -> Self {
-        let mut srcset = String::new();
-        for SizeView { width, url, .. } in &tile.sizes {
-            let separator = if srcset.is_empty() { "" } else { ", " };
-            // Writing to a string cannot fail.
-            let _written = write!(srcset, "{separator}{up}{url} {width}w");
-        }
+        let candidate = |SizeView { width, url, .. }: &SizeView| format!("{up}{url} {width}w");
+        let srcset = tile.sizes.iter().map(candidate).collect::<Vec<_>>().join(", ");
         // The height of a row in `gallery/layout.js`, and its limits for narrow and wide pictures.
         let ratio = (f64::from(tile.width) / f64::from(tile.height.max(1))).clamp(0.4, 4.0);
         Self { srcset, sizes: format!("calc({ratio:.3} * clamp(150px, 140px + 5vw, 320px))") }

@@ -2,10 +2,9 @@
 
 use askama::Template;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode, Uri, header};
 
-use super::pages::{self, Frame};
-use crate::http::AppState;
+use super::pages;
 use crate::http::error::{ApiError, Failure};
 use crate::http::request::negotiation::names;
 use crate::service::error::Error;
@@ -15,7 +14,6 @@ use crate::service::error::Error;
 #[template(path = "message.html", config = "src/web/askama.toml")]
 struct MessagePage<'a> {
     assets: String,
-    noindex: bool,
     title: &'a str,
     message: String,
     /// The relative URL of the gallery; `None` for visitors of shares, who may have no access to it.
@@ -27,7 +25,7 @@ struct MessagePage<'a> {
 ///
 /// # Errors
 /// All other errors.
-pub fn respond(app: &AppState, error: ApiError, up: &str) -> Result<Response, ApiError> {
+pub fn respond(error: ApiError, up: &str) -> Result<Response, ApiError> {
     let (title, message) = match error.failure() {
         Failure::Service(Error::NotFound { .. }) => {
             ("Not found", "There is nothing at this address. It may be misspelt, or it was deleted.".to_owned())
@@ -42,14 +40,14 @@ pub fn respond(app: &AppState, error: ApiError, up: &str) -> Result<Response, Ap
         ) => ("Not available", refused.to_string()),
         _ => return Err(error),
     };
-    let page = MessagePage { assets: pages::assets(up), noindex: true, title, message, home: None };
-    Ok(with_status_of(error, Frame::of(app), &page)?)
+    let page = MessagePage { assets: pages::assets(up), title, message, home: None };
+    Ok(with_status_of(error, &page)?)
 }
 
 /// Responds with a page, and with the status and the waiting time of an error.
-pub fn with_status_of(error: ApiError, frame: Frame, page: &impl Template) -> Result<Response, Error> {
+pub fn with_status_of(error: ApiError, page: &impl Template) -> Result<Response, Error> {
     let error = error.into_response();
-    let mut response = pages::respond(error.status(), frame, page)?;
+    let mut response = pages::respond(error.status(), true, page)?;
     if let Some(wait) = error.headers().get(header::RETRY_AFTER) {
         response.headers_mut().insert(header::RETRY_AFTER, wait.clone());
     }
@@ -60,11 +58,7 @@ pub fn with_status_of(error: ApiError, frame: Frame, page: &impl Template) -> Re
 ///
 /// # Errors
 /// The client is not a browser.
-pub async fn no_such_page(
-    axum::extract::State(app): axum::extract::State<AppState>,
-    uri: http::Uri,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
+pub async fn no_such_page(uri: Uri, headers: HeaderMap) -> Result<Response, ApiError> {
     if !names(&headers, &header::ACCEPT, "text/html") {
         return Err(ApiError::no_such_route());
     }
@@ -72,10 +66,9 @@ pub async fn no_such_page(
     let up = "../".repeat(depth);
     let page = MessagePage {
         assets: pages::assets(&up),
-        noindex: true,
         title: "Not found",
         message: "There is no page at this address.".to_owned(),
         home: Some(if up.is_empty() { "./" } else { &up }),
     };
-    Ok(pages::respond(StatusCode::NOT_FOUND, Frame::of(&app), &page)?)
+    Ok(pages::respond(StatusCode::NOT_FOUND, true, &page)?)
 }

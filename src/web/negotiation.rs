@@ -63,8 +63,7 @@ pub async fn remove_slash_of_collection(
 }
 
 fn redirect_to(name: &str, uri: &Uri) -> Result<Response, ApiError> {
-    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    let location = HeaderValue::from_str(&format!("../{name}{query}")).map_err(Error::internal)?;
+    let location = HeaderValue::from_str(&format!("../{name}{}", query_of(uri))).map_err(Error::internal)?;
     Ok((StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response())
 }
 
@@ -84,8 +83,13 @@ fn page(uri: &Uri) -> Option<Uri> {
         Some(path) => format!("{path}/slash"),
         None => format!("{}/page", uri.path()),
     };
-    let path_and_query = uri.query().map_or_else(|| path.clone(), |query| format!("{path}?{query}"));
+    let path_and_query = format!("{path}{}", query_of(uri));
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(PathAndQuery::try_from(path_and_query).ok()?);
     Uri::from_parts(parts).ok()
+}
+
+/// Returns the query of a URI with its question mark; empty if there is none.
+pub fn query_of(uri: &Uri) -> String {
+    uri.query().map(|query| format!("?{query}")).unwrap_or_default()
 }

@@ -44,7 +44,6 @@ pub const PRELOADED: [&str; 3] =
 struct AppPage<'a> {
     /// The relative URL of the scripts and styles.
     assets: String,
-    noindex: bool,
     first: FirstPage,
     /// How the page learns who uses it.
     identity: Identity,
@@ -111,7 +110,7 @@ pub async fn show_administration(State(app): State<AppState>, CallerOf(caller): 
     page(&app, &caller, "../", FirstPage::default())
 }
 
-/// The page is the same for every image ID. Its scripts ask the API whether the image exists.
+/// The page is the same for every image id. Its scripts request the image from the API.
 pub async fn show_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
@@ -141,12 +140,11 @@ pub async fn show_collection_image(
 fn page(app: &AppState, caller: &Caller, up: &str, first: FirstPage) -> Result<Response, ApiError> {
     let page = AppPage {
         assets: assets(up),
-        noindex: true,
         first,
         identity: Identity::of(caller, &app.config),
         user: caller.user().map(UserId::as_str).unwrap_or_default(),
     };
-    Ok(respond(StatusCode::OK, Frame { noindex: true }, &page)?)
+    Ok(respond(StatusCode::OK, true, &page)?)
 }
 
 /// Returns the relative URL of the scripts and styles. `up` leads from the directory of the page's URL to `/app/` or `/s/`.
@@ -154,25 +152,12 @@ pub fn assets(up: &str) -> String {
     format!("{up}assets/{}", ASSETS.digest)
 }
 
-/// What the headers of a page depend on.
-#[derive(Debug, Clone, Copy)]
-pub struct Frame {
-    /// Whether search engines must not list the page.
-    noindex: bool,
-}
-
-impl Frame {
-    /// Returns the frame of a page for visitors.
-    pub fn of(app: &AppState) -> Self {
-        Self { noindex: app.config.noindex }
-    }
-}
-
-pub fn respond(status: StatusCode, frame: Frame, page: &impl Template) -> Result<Response, Error> {
+/// Responds with a page. `noindex`: search engines must not list it.
+pub fn respond(status: StatusCode, noindex: bool, page: &impl Template) -> Result<Response, Error> {
     let html = page.render().map_err(Error::internal)?;
     let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))];
     let mut response = (status, PAGE_HEADERS, content_type, html).into_response();
-    if frame.noindex {
+    if noindex {
         response.headers_mut().insert("x-robots-tag", HeaderValue::from_static("noindex"));
     }
     Ok(response)

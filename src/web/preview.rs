@@ -20,6 +20,7 @@ use crate::model::plural::counted;
 use crate::model::share::{Share, ShareTarget};
 use crate::model::text::{Description, Title};
 use crate::service::error::Error;
+use crate::service::images::resize_urls::ResizeUrl;
 use crate::service::images::tiles::TilePage;
 use crate::service::sharing::shared_images::SharedImages;
 
@@ -79,7 +80,7 @@ impl Preview {
     pub fn of_collection(app: &AppState, name: &CollectionName, page: &TilePage) -> Self {
         let base = &app.config.link_base;
         let sizes = page.tiles.first().map_or_else(Vec::new, |tile| {
-            let size = |url: &crate::service::images::resize_urls::ResizeUrl| PreviewImage {
+            let size = |url: &ResizeUrl| PreviewImage {
                 url: format!("{base}/images/{}/thumbnail?{}", tile.image.id, url.query),
                 width: url.width,
                 height: url.height,
@@ -111,14 +112,7 @@ impl Preview {
 
     /// Returns the response of oEmbed 1.0: a photo, or a link with a thumbnail.
     fn oembed(&self, max_width: u32, max_height: u32, provider_url: &str) -> serde_json::Value {
-        let mut response = json!({
-            "version": "1.0",
-            "title": self.title,
-            "provider_name": SITE_NAME,
-            "provider_url": provider_url,
-        });
-        let image = self.image_within(max_width, max_height);
-        let fields = match image {
+        let mut response = match self.image_within(max_width, max_height) {
             Some(image) if self.is_photo => {
                 json!({"type": "photo", "url": image.url, "width": image.width, "height": image.height})
             }
@@ -128,9 +122,10 @@ impl Preview {
             }),
             None => json!({"type": "link"}),
         };
-        if let (Some(response), serde_json::Value::Object(fields)) = (response.as_object_mut(), fields) {
-            response.extend(fields);
-        }
+        response["version"] = json!("1.0");
+        response["title"] = json!(self.title);
+        response["provider_name"] = json!(SITE_NAME);
+        response["provider_url"] = json!(provider_url);
         response
     }
 }

@@ -10,8 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 
 use super::first_page::{self, FirstPage};
 use super::messages;
-use super::negotiation::Negotiated;
-use super::pages::{self, Frame};
+use super::negotiation::{Negotiated, query_of};
+use super::pages;
 use super::preview::Preview;
 use super::tiles::{TilePageView, TileView};
 use crate::http::AppState;
@@ -48,7 +48,6 @@ struct SharedPage<'a> {
 #[template(path = "password.html", config = "src/web/askama.toml")]
 struct PasswordPage<'a> {
     assets: String,
-    noindex: bool,
     /// The relative URL of [`enter_share`].
     action: &'a str,
     error: Option<String>,
@@ -87,11 +86,11 @@ pub async fn show_share(
                 ShareTarget::Collection(..) => None,
             },
         };
-        pages::respond(StatusCode::OK, Frame::of(&app), &page)
+        pages::respond(StatusCode::OK, app.config.noindex, &page)
     };
     match page.await {
-        Err(Error::SharePasswordRequired) => ask_for_password(&app, &format!("{token}/enter{}", query_of(&uri)), "", None),
-        Err(error) => messages::respond(&app, error.into(), ""),
+        Err(Error::SharePasswordRequired) => ask_for_password(&format!("{token}/enter{}", query_of(&uri)), "", None),
+        Err(error) => messages::respond(error.into(), ""),
         Ok(response) => Ok(response),
     }
 }
@@ -123,14 +122,10 @@ pub async fn enter_share(
     };
     match error.failure() {
         Failure::Service(Error::Forbidden { .. } | Error::TooManyRequests { .. }) => {
-            ask_for_password(&app, &format!("../{token}/enter{query}"), "../", Some(error))
+            ask_for_password(&format!("../{token}/enter{query}"), "../", Some(error))
         }
-        _ => messages::respond(&app, error, "../"),
+        _ => messages::respond(error, "../"),
     }
-}
-
-fn query_of(uri: &Uri) -> String {
-    uri.query().map(|query| format!("?{query}")).unwrap_or_default()
 }
 
 async fn read_password(headers: &HeaderMap, body: Body) -> Result<String, ApiError> {
@@ -143,16 +138,11 @@ async fn read_password(headers: &HeaderMap, body: Body) -> Result<String, ApiErr
 
 /// `action` is the relative URL of [`enter_share`], and `up` leads from the directory of the page's URL to `/s/`. `error` says why a
 /// password was refused.
-fn ask_for_password(app: &AppState, action: &str, up: &str, error: Option<ApiError>) -> Result<Response, ApiError> {
-    let page = PasswordPage {
-        assets: pages::assets(up),
-        noindex: true,
-        action,
-        error: error.as_ref().map(|error| error.failure().to_string()),
-    };
+fn ask_for_password(action: &str, up: &str, error: Option<ApiError>) -> Result<Response, ApiError> {
+    let page = PasswordPage { assets: pages::assets(up), action, error: error.as_ref().map(|error| error.failure().to_string()) };
     match error {
-        None => Ok(pages::respond(StatusCode::FORBIDDEN, Frame::of(app), &page)?),
-        Some(error) => Ok(messages::with_status_of(error, Frame::of(app), &page)?),
+        None => Ok(pages::respond(StatusCode::FORBIDDEN, true, &page)?),
+        Some(error) => Ok(messages::with_status_of(error, &page)?),
     }
 }
 
@@ -206,10 +196,10 @@ pub async fn show_collection(
             guest_images_left: 0,
             image: None,
         };
-        pages::respond(StatusCode::OK, Frame::of(&app), &page)
+        pages::respond(StatusCode::OK, app.config.noindex, &page)
     };
     match page.await {
-        Err(error) => messages::respond(&app, error.into(), "../s/"),
+        Err(error) => messages::respond(error.into(), "../s/"),
         Ok(response) => Ok(response),
     }
 }

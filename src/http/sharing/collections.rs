@@ -283,7 +283,7 @@ pub async fn add_collection_image(
 #[utoipa::path(patch, path = "/collections/{name}/images/{image_id}", tag = "collections",
     params(("name" = String, Path, description = "The collection's name."), ("image_id" = Uuid, Path, description = "The image's id.")),
     request_body(content = MoveBody, content_type = "application/json"),
-    responses((status = 200, description = "The moved image.", body = ImageView), NotFound))]
+    responses((status = 200, description = "The moved image.", body = ImageView), NotFound, LimitReached))]
 pub async fn move_collection_image(
     State(app): State<AppState>,
     _: NoQuery,

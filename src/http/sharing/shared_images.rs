@@ -17,7 +17,7 @@ use crate::http::images::uploads::count_refusal;
 use crate::http::images::uploads::form::{GuestUploadForm, upload_to_share};
 use crate::http::images::views::{SizeView, Text};
 use crate::http::openapi::error_responses::{
-    FileMissing, InvalidUpload, NotFound, QuotaOrForbidden, RangeNotSatisfiable, UnknownThumbnailSize, UnsupportedImage,
+    FileMissing, IdempotencyConflict, InvalidUpload, NotFound, RangeNotSatisfiable, UnknownThumbnailSize, UnsupportedImage,
 };
 use crate::http::request::conditional::IfNoneMatch;
 use crate::http::request::cookies::{self, Cookie};
@@ -195,7 +195,7 @@ pub async fn open(app: &AppState, token: &str, headers: &HeaderMap) -> Result<Op
     params(("token" = String, Path, description = "The part of the link after `/s/`."),
         ("Idempotency-Key" = Option<String>, Header, description = "A unique key that makes it safe to repeat the request.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     request_body(content = GuestUploadForm, content_type = "multipart/form-data"),
-    responses((status = 201, description = "Added.", body = SharedImage), InvalidUpload, QuotaOrForbidden, NotFound, UnsupportedImage))]
+    responses((status = 201, description = "Added.", body = SharedImage), InvalidUpload, NotFound, IdempotencyConflict, UnsupportedImage))]
 pub async fn add_shared_image(
     State(app): State<AppState>,
     _: NoQuery,

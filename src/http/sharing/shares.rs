@@ -40,7 +40,7 @@ request_fields! {
     pub struct NewShareBody from JsonFields {
         /// The id of your image to share.
         #[schema(nullable = false, value_type = Option<String>, format = Uuid)]
-        image_id: Option<ImageId> = take(read_image_id),
+        image_id: Option<ImageId> = take(|value| read_image_id(&text(value)?)),
         /// The name of your collection to share.
         #[schema(nullable = false, value_type = Option<String>, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
         collection: Option<CollectionName> = take(|value| CollectionName::parse(&text(value)?)),
@@ -73,8 +73,8 @@ request_fields! {
     }
 }
 
-fn read_image_id(value: Value) -> Result<ImageId, String> {
-    ImageId::parse(&text(value)?).ok_or_else(|| "must be a UUID".to_owned())
+fn read_image_id(text: &str) -> Result<ImageId, String> {
+    ImageId::parse(text).ok_or_else(|| "must be a UUID".to_owned())
 }
 
 fn read_password(value: Value) -> Result<Password, String> {
@@ -88,7 +88,7 @@ request_fields! {
     pub struct ShareQuery from Query {
         /// Only shares of this image.
         #[param(value_type = Option<String>, format = Uuid)]
-        image_id: Option<ImageId> = take(|text| ImageId::parse(text).ok_or_else(|| "must be a UUID".to_owned())),
+        image_id: Option<ImageId> = take(read_image_id),
         /// Only shares of this collection, which must be your own. Not together with `image_id`.
         #[param(value_type = Option<String>, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
         collection: Option<CollectionName> = take(CollectionName::parse),

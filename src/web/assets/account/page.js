@@ -34,7 +34,7 @@ class Heading extends Component {
 
   componentDidMount() {
     scrollTo(0, 0);
-    // Whoever followed a link continues here; a page that the browser has just loaded leaves the focus where it is.
+    // After a link, reading continues here. A page that the browser has just loaded leaves the focus where it is.
     if (document.activeElement !== document.body) this.element.current.focus();
   }
 

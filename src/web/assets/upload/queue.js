@@ -160,8 +160,8 @@ async function collect(id, item) {
 }
 
 /** Returns whether the service accepts no more pictures: others have added the last ones, or the share has ended. */
-function isOver({ status, type }) {
-  return status === 404 || (status === 403 && type !== "QuotaExceeded");
+function isOver({ status }) {
+  return status === 404 || status === 403;
 }
 
 /** Shows a new picture on the page for visitors. */
