@@ -16,14 +16,15 @@ export async function withBrowser(tools, action) {
   }
 }
 
-/** Logs in to an account. The cookie stays in the browser. */
+/** Logs in to an account, as when the gallery was used before. The cookies stay in the browser. */
 export async function logIn(browser, service, { email, password }) {
   const page = await browser.newPage();
   await page.goto(`${service.url}/app/`);
   const status = await page.evaluate(async (body) => {
     const options = { method: "POST", headers: { "Content-Type": "application/json" }, body };
-    return (await fetch("session/start", options)).status;
+    const session = await (await fetch("session/start", options)).json();
+    return (await fetch("pass", { method: "POST", headers: { Authorization: `Bearer ${session.access}` } })).status;
   }, JSON.stringify({ email, password }));
-  if (status !== 200) throw new Error(`the login failed: ${status}`);
+  if (status !== 204) throw new Error(`the login failed: ${status}`);
   await page.close();
 }

@@ -48,7 +48,7 @@ try {
     const account = await service.createAccount();
     const share = await uploadAndShare(account, picturesIn(values.pictures));
     if ("lighthouse".includes(values.only)) await measureScores(tools, service, account, share);
-    if ("first".includes(values.only)) await measureFirstPicture(tools, share);
+    if ("first".includes(values.only)) await measureFirstPicture(tools, service, account, share);
   }
   if ("scrolling".includes(values.only)) {
     const account = await service.createAccount();

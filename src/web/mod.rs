@@ -70,7 +70,8 @@ fn page_routes(state: &AppState) -> Router<AppState> {
         .route("/c/{name}/tiles/{image_id}", get(shared_pages::get_collection_tile))
         .route("/app/session/start", post(sessions::start_session))
         .route("/app/session/refresh", post(sessions::refresh_session))
-        .route("/app/session/end", post(sessions::end_session));
+        .route("/app/session/end", post(sessions::end_session))
+        .route("/app/pass", post(sessions::issue_page_pass));
     api::authenticated(authenticated, state)
         .route("/app", get(async || redirect("app/")))
         .route("/app/assets/{digest}/{*file}", get(assets::get_asset))

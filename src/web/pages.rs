@@ -4,17 +4,20 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 
 use super::assets::ASSETS;
 use super::first_page::{self, FirstPage};
+use super::sessions::PASS_COOKIE;
 use super::tiles::TilePageView;
 use crate::http::error::ApiError;
 use crate::http::identity::gateway::AuthMode;
+use crate::http::request::cookies;
 use crate::http::request::extractors::{CallerOf, TurnKeyOf};
 use crate::http::request::parameters::{PathParam, PathParams};
 use crate::http::{AppState, HttpConfig};
-use crate::model::caller::{Caller, UserId};
+use crate::model::account::Account;
+use crate::model::caller::{Caller, User, UserId};
 use crate::model::collection::CollectionName;
 use crate::model::filter::ImageFilter;
 use crate::model::id::ImageId;
@@ -47,8 +50,10 @@ struct AppPage<'a> {
     first: FirstPage,
     /// How the page learns who uses it.
     identity: Identity,
-    /// The user that a gateway names, or empty.
+    /// The user that a gateway or a pass names, or empty.
     user: &'a str,
+    /// The account that a pass names.
+    account: Option<&'a Account>,
 }
 
 /// How a page learns who uses it.
@@ -80,14 +85,21 @@ impl Identity {
     }
 }
 
-/// The page has the first pictures of a user whom a gateway names. The user of a session is not known before the scripts run, and
-/// they request the pictures that filters in the URL select.
+/// The page has the first pictures of a user whom a gateway names, or who has logged in before. The scripts request the pictures that
+/// filters in the URL select.
 pub async fn show_gallery(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     TurnKeyOf(key): TurnKeyOf,
+    headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, ApiError> {
+    let identity = Identity::of(&caller, &app.config);
+    let pass = cookies::find(&headers, PASS_COOKIE).filter(|_| identity == Identity::Account);
+    let caller = match pass {
+        Some(pass) => app.service.user_of_page_pass(pass).await?.map_or(caller, |user| Caller::User(Box::new(user))),
+        None => caller,
+    };
     let first = match caller.user().filter(|_| uri.query().is_none()) {
         None => FirstPage::default(),
         Some(user) => {
@@ -97,17 +109,22 @@ pub async fn show_gallery(
             FirstPage::new(&format!("app/tiles?user_id={user}"), "../", &TilePageView::new(&page))?
         }
     };
-    page(&app, &caller, "", first)
+    let mut response = page(identity, &caller, "", first)?;
+    if identity == Identity::Account && caller.user().is_some() {
+        // After the user has logged out, Back must not show the pictures again.
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    }
+    Ok(response)
 }
 
 /// Another page directly below `/app/`.
 pub async fn show_page(State(app): State<AppState>, CallerOf(caller): CallerOf) -> Result<Response, ApiError> {
-    page(&app, &caller, "", FirstPage::default())
+    frame(&app, &caller, "")
 }
 
 /// The page contains no data: its scripts ask the API, which answers only administrators.
 pub async fn show_administration(State(app): State<AppState>, CallerOf(caller): CallerOf) -> Result<Response, ApiError> {
-    page(&app, &caller, "../", FirstPage::default())
+    frame(&app, &caller, "../")
 }
 
 /// The page is the same for every image id. Its scripts request the image from the API.
@@ -116,7 +133,7 @@ pub async fn show_image(
     CallerOf(caller): CallerOf,
     PathParam(_id): PathParam<ImageId>,
 ) -> Result<Response, ApiError> {
-    page(&app, &caller, "../", FirstPage::default())
+    frame(&app, &caller, "../")
 }
 
 /// As [`show_image`], for collections.
@@ -125,7 +142,7 @@ pub async fn show_collection(
     CallerOf(caller): CallerOf,
     PathParam(_name): PathParam<CollectionName>,
 ) -> Result<Response, ApiError> {
-    page(&app, &caller, "../", FirstPage::default())
+    frame(&app, &caller, "../")
 }
 
 pub async fn show_collection_image(
@@ -133,16 +150,21 @@ pub async fn show_collection_image(
     CallerOf(caller): CallerOf,
     PathParams(_name, _id): PathParams<CollectionName, ImageId>,
 ) -> Result<Response, ApiError> {
-    page(&app, &caller, "../../../", FirstPage::default())
+    frame(&app, &caller, "../../../")
 }
 
-/// `up` leads from the directory of the page's URL to `/app/`.
-fn page(app: &AppState, caller: &Caller, up: &str, first: FirstPage) -> Result<Response, ApiError> {
+/// Returns a page without pictures. `up` leads from the directory of the page's URL to `/app/`.
+fn frame(app: &AppState, caller: &Caller, up: &str) -> Result<Response, ApiError> {
+    page(Identity::of(caller, &app.config), caller, up, FirstPage::default())
+}
+
+fn page(identity: Identity, caller: &Caller, up: &str, first: FirstPage) -> Result<Response, ApiError> {
     let page = AppPage {
         assets: assets(up),
         first,
-        identity: Identity::of(caller, &app.config),
+        identity,
         user: caller.user().map(UserId::as_str).unwrap_or_default(),
+        account: caller.authenticated_user().filter(|_| identity == Identity::Account).and_then(User::own_account),
     };
     Ok(respond(StatusCode::OK, true, &page)?)
 }

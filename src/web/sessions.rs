@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::http::error::ApiError;
 use crate::http::identity::tokens::{LoginRequest, NO_STORE};
 use crate::http::request::cookies::{self, Cookie};
-use crate::http::request::extractors::Identity;
+use crate::http::request::extractors::{CallerOf, Identity};
 use crate::http::request::json_fields::JsonBody;
 use crate::http::request::parameters::NoQuery;
 use crate::http::{AppState, HttpConfig};
@@ -23,6 +23,9 @@ use crate::service::identity::tokens::{ACCESS_TOKEN_LIFETIME, REFRESH_TOKEN_LIFE
 
 /// The start of the cookie's name.
 const COOKIE: &str = "refresh_token";
+
+/// As [`COOKIE`], for the pass with which the gallery is requested.
+pub const PASS_COOKIE: &str = "page_pass";
 
 /// What scripts learn about their session.
 #[derive(Debug, Serialize)]
@@ -66,6 +69,21 @@ pub async fn end_session(State(app): State<AppState>, _: NoQuery, headers: Heade
         app.service.log_out(refresh).await?;
     }
     forget_cookie(&app.config, &headers)
+}
+
+/// Sets the cookie with which the gallery has its first pictures when it is opened the next time. The URL of this endpoint is
+/// directly below `/app/`, so browsers send the cookie to all pages of `/app/`.
+pub async fn issue_page_pass(
+    State(app): State<AppState>,
+    _: NoQuery,
+    CallerOf(caller): CallerOf,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let value = app.service.page_pass(&caller).await?;
+    let max_age_seconds = REFRESH_TOKEN_LIFETIME.num_seconds();
+    let cookie = Cookie { name: PASS_COOKIE, value: &value, max_age_seconds, same_site: "Strict" };
+    let set_cookie = (header::SET_COOKIE, cookie.to_header(&app.config, &headers)?);
+    Ok((StatusCode::NO_CONTENT, [NO_STORE, set_cookie]).into_response())
 }
 
 /// Rejects requests that a page of another site makes. Browsers send this header to https and loopback addresses; elsewhere, the

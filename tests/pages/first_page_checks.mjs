@@ -3,7 +3,7 @@
 import { strict as assert } from "node:assert";
 
 import { createCollection, send } from "./collection_page.mjs";
-import { createUser, showsPictures } from "./gallery_page.mjs";
+import { createUser, nameOf, namesOf, showsPictures, signIn, signOut, uploadSmall } from "./gallery_page.mjs";
 import { landscape, upload } from "./pictures.mjs";
 import { createShare, requestsOf } from "./share_page.mjs";
 
@@ -28,6 +28,12 @@ async function createLargeCollection(service) {
     images.push(await upload(service, user, landscape(width, height, index), "large.png", { title: titles[index] }));
   }
   return { user, images, titles, name: await createCollection(service, user, images) };
+}
+
+/** Waits until the gallery is loaded, and asserts that it does not show the private picture. */
+async function showsNothing(page) {
+  await page.waitForFunction(() => !document.querySelector(".progress"));
+  assert.ok(!(await namesOf(page)).some((name) => name.startsWith("Rose")));
 }
 
 export const checks = {
@@ -57,6 +63,32 @@ export const checks = {
         await visit.context.close();
       }
     }
+  },
+
+  async "The gallery of an account has its first pictures when it is opened again"(world, visit) {
+    const service = await world.required();
+    const user = await createUser(service);
+    const [image] = await uploadSmall(service, user, ["Rose"], { visibility: "private" });
+    let page = await visit.open(service, "app/");
+    const passed = page.waitForResponse(/app\/pass$/);
+    await signIn(page, user);
+    await passed;
+    const requests = requestsOf(visit);
+    await page.goto(`${service.publicUrl}/app/`);
+    await showsPictures(page, [nameOf(image)]);
+    assert.deepEqual(requests.filter((request) => request.includes("/tiles")), []);
+    assert.ok(!requests.includes("POST /app/pass"), "the cookie is still there");
+    // Requests wait for the access token.
+    await page.goto(`${service.publicUrl}/app/images/${image.image_id}`);
+    await page.getByRole("dialog").getByRole("button", { name: "Close" }).waitFor();
+    await page.goto(`${service.publicUrl}/app/`);
+    await signOut(page);
+    await showsNothing(page);
+    // Neither another visit nor Back shows them again.
+    await page.goto(`${service.publicUrl}/app/account`);
+    await page.goBack();
+    await page.getByRole("button", { name: "Sign in" }).waitFor();
+    await showsNothing(page);
   },
 
   async "The first pictures in a page are only those of its address"(world, visit) {

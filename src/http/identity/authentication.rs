@@ -122,8 +122,8 @@ fn rate_class(method: &Method, path: &str) -> RateClass {
         Method::GET | Method::HEAD | Method::OPTIONS => RateClass::Read,
         // This request only signs URLs and stores nothing.
         Method::POST if path == "/images/{image_id}/urls" => RateClass::Read,
-        // Every page does this once, and pages are read.
-        Method::POST if path.starts_with("/app/session/") => RateClass::Read,
+        // Pages do this when they are opened, and pages are read.
+        Method::POST if path.starts_with("/app/session/") || path == "/app/pass" => RateClass::Read,
         _ => RateClass::Upload,
     }
 }

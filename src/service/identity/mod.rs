@@ -6,6 +6,7 @@ pub mod audit;
 pub mod authentication;
 pub mod login_throttle;
 pub(super) mod password_cache;
+pub mod page_pass;
 pub mod passwords;
 pub mod permissions;
 pub mod plans;

@@ -69,7 +69,8 @@ impl Service {
     }
 }
 
-fn current_session(caller: &Caller) -> Option<SessionId> {
+/// Returns the session of the caller's access token.
+pub(super) fn current_session(caller: &Caller) -> Option<SessionId> {
     match caller.authenticated_user()?.auth_method {
         AuthMethod::Token(id) => Some(id),
         _ => None,

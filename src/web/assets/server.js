@@ -15,7 +15,7 @@ export class RequestError extends Error {
 }
 
 /** The headers that identify the user; the session sets them. */
-export const credentials = { headers: () => ({}), renew: async () => false };
+export const credentials = { headers: async () => ({}), renew: async () => false };
 
 /**
  * Sends a request to a path below the service's URL and returns the JSON of the response; null if it has none.
@@ -24,8 +24,8 @@ export const credentials = { headers: () => ({}), renew: async () => false };
 export async function request(method, path, { body, signal, query } = {}) {
   const url = new URL(path, base);
   if (query) url.search = new URLSearchParams(query).toString();
-  const send = () => {
-    const headers = { Accept: "application/json", ...credentials.headers() };
+  const send = async () => {
+    const headers = { Accept: "application/json", ...(await credentials.headers()) };
     if (body !== undefined) headers["Content-Type"] = "application/json";
     return fetch(url, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
   };

@@ -24,7 +24,9 @@ const RENEW_BEFORE_MS = 60_000;
 let access = null;
 let renewing = null;
 
-credentials.headers = () => {
+credentials.headers = async () => {
+  // The page may know the user before it has a token.
+  if (!access) await renewing?.catch(() => null);
   if (access) return { Authorization: `Bearer ${access.token}` };
   return identity === "name" && user.value ? { "X-User-Id": user.value.id } : {};
 };
@@ -40,7 +42,9 @@ export const startFailure = signal(null);
 export async function start() {
   startFailure.value = null;
   try {
-    await findUser();
+    const found = findUser();
+    isStarted.value = Boolean(user.value);
+    await found;
     isStarted.value = true;
   } catch (error) {
     startFailure.value = error.message;
@@ -54,8 +58,16 @@ async function findUser() {
     const name = remembered(NAME_KEY);
     user.value = name ? { id: name } : null;
   } else if (identity === "account") {
+    const { user: id, email, admin } = document.body.dataset;
+    if (id) user.value = { id, email, admin: admin !== undefined };
     await renewSession();
+    if (user.value && user.value.id !== id) keepPass();
   }
+}
+
+/** Lets the document name the user when the page is opened again. It then has the first pictures. */
+function keepPass() {
+  request("POST", "app/pass").catch(() => null);
 }
 
 /** Uses a user name from now on; null forgets it. */
@@ -67,6 +79,7 @@ export function setUserName(name) {
 /** Logs in to an account. */
 export async function signIn(email, password) {
   take(await request("POST", "app/session/start", { body: { email, password } }));
+  keepPass();
 }
 
 /** Logs out of the account. Until the service has ended the session, the user is still logged in. */

@@ -1,4 +1,5 @@
 mod collections;
+mod page_pass;
 mod pages;
 mod privacy;
 mod sessions;

@@ -8,7 +8,8 @@ import { texts } from "../texts.js";
  * `onProgress` gets the number of bytes that have been sent.
  */
 export async function send(method, path, { headers = {}, body = null, signal, onProgress } = {}) {
-  const attempt = () => once(method, path, { headers: { ...headers, ...credentials.headers() }, body, signal, onProgress });
+  const attempt = async () =>
+    once(method, path, { headers: { ...headers, ...(await credentials.headers()) }, body, signal, onProgress });
   const response = await attempt();
   return response.status === 401 && (await credentials.renew()) ? attempt() : response;
 }
