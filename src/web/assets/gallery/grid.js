@@ -19,7 +19,9 @@ export const focus = { picture: () => {} };
 
 export class Grid extends Component {
   element = createRef();
-  state = { tiles: [], rows: [], from: 0, to: 0, selected: new Set() };
+  /** The elements of the tiles that are rendered, by index. Preact skips elements that it already has. */
+  elements = new Map();
+  state = { tiles: [], rows: [], width: 0, from: 0, to: 0, selected: new Set() };
 
   componentDidMount() {
     this.width = this.element.current.clientWidth;
@@ -49,8 +51,16 @@ export class Grid extends Component {
   }
 
   arrange(all) {
-    const rows = justify(all, this.width, GAP, rowHeight(this.width));
-    this.setState({ tiles: all, rows, ...this.visible(rows) });
+    const { width } = this;
+    const { tiles: before, rows: known, width: widthBefore } = this.state;
+    const change = all.findIndex((tile, index) => tile !== before[index]);
+    // A row depends on its pictures and the next one.
+    const isSame = (row) => width === widthBefore && row.first + row.widths.length < (change < 0 ? all.length : change);
+    const above = known.slice(0, firstIndex(known, (row) => !isSame(row)));
+    const rows = justify(all, width, GAP, rowHeight(width), above);
+    const first = rows[above.length]?.first ?? 0;
+    for (const index of this.elements.keys()) if (index >= first) this.elements.delete(index);
+    this.setState({ tiles: all, rows, width, ...this.visible(rows) });
   }
 
   scroll = () => {
@@ -67,8 +77,7 @@ export class Grid extends Component {
     const start = scrollY - this.element.current.offsetTop;
     const [top, bottom] = [start - MARGIN * innerHeight, start + (1 + MARGIN) * innerHeight];
     if (bottom + innerHeight > heightOf(rows)) queueMicrotask(loadMore);
-    let from = rows.findIndex((row) => row.top + row.height >= top);
-    if (from < 0) from = Math.max(rows.length - 1, 0);
+    const from = Math.min(firstIndex(rows, (row) => row.top + row.height >= top), Math.max(rows.length - 1, 0));
     let to = from;
     const isNear = (row) => row.top <= bottom && row.first + row.widths.length - rows[from].first <= MAX_TILES;
     while (to < rows.length && isNear(rows[to])) to++;
@@ -87,16 +96,34 @@ export class Grid extends Component {
   };
 
   render(_, { tiles: all, rows, from, to, selected }) {
-    const rendered = rows.slice(from, to).flatMap((row) =>
-      row.widths.map((width, column) => {
+    const elements = new Map();
+    for (const row of rows.slice(from, to)) {
+      row.widths.forEach((width, column) => {
         const index = row.first + column;
+        const isSelected = selected.has(all[index].id);
+        const known = this.elements.get(index);
         const box = { left: row.lefts[column], top: row.top, width, height: row.height };
-        const tile = all[index];
-        return html`<${Tile} key=${tile.id} tile=${tile} index=${index} box=${box} isSelected=${selected.has(tile.id)} />`;
-      }),
-    );
+        elements.set(index, known?.props.isSelected === isSelected ? known : elementOf(all[index], index, box, isSelected));
+      });
+    }
+    this.elements = elements;
     return html`<ul class=${selected.size > 0 ? "grid selecting" : "grid"} ref=${this.element} style=${{ height: `${heightOf(rows)}px` }} onKeyDown=${this.move}>
-      ${rendered}
+      ${[...elements.values()]}
     </ul>`;
   }
+}
+
+function elementOf(tile, index, box, isSelected) {
+  return html`<${Tile} key=${tile.id} tile=${tile} index=${index} box=${box} isSelected=${isSelected} />`;
+}
+
+/** Returns the index of the first row for which a condition is true, as it is for all rows below; or else the number of rows. */
+function firstIndex(rows, isTrue) {
+  let [from, to] = [0, rows.length];
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if (isTrue(rows[middle])) to = middle;
+    else from = middle + 1;
+  }
+  return from;
 }

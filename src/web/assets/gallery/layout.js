@@ -12,11 +12,13 @@ export function rowHeight(width) {
 /**
  * Arranges pictures of these sizes. Returns rows of `{ first, top, height, lefts, widths }`, in pixels; `first` is the index of the
  * first picture. A row has as many pictures as bring it closest to the ideal height. The last row is not enlarged to fill the width.
+ * `above`: the rows of the first pictures, if they are known.
  */
-export function justify(pictures, width, gap, ideal) {
-  const rows = [];
-  let top = 0;
-  for (let first = 0; first < pictures.length; ) {
+export function justify(pictures, width, gap, ideal, above = []) {
+  const rows = [...above];
+  const last = rows.at(-1);
+  let top = last ? last.top + last.height + gap : 0;
+  for (let first = last ? last.first + last.widths.length : 0; first < pictures.length; ) {
     const { ratios, isFull } = takeRow(pictures, first, width, gap, ideal);
     const space = width - gap * (ratios.length - 1);
     const fitting = space / sum(ratios);

@@ -10,32 +10,45 @@ import { go, route, urlOf } from "../router.js";
 import { texts } from "../texts.js";
 import { visitor } from "../visitor/visitor.js";
 
+/** A picture that takes longer than this has a placeholder. Until then, it has its average colour. */
+const PLACEHOLDER_AFTER_MS = 100;
+/** The placeholder has disappeared this long after the picture is loaded. */
+const FADE_MS = 200;
+
 export class Tile extends Component {
   canvas = createRef();
   image = createRef();
-  state = { loaded: false, failed: false };
+  state = { loaded: false, failed: false, isLate: false };
   isReloaded = false;
 
   componentDidMount() {
     const image = this.image.current;
     if (image?.complete && image.naturalWidth > 0) this.setState({ loaded: true });
-    else this.frame = requestAnimationFrame(() => paint(this.canvas.current, this.props.tile.placeholder));
+    else this.timer = setTimeout(() => this.setState({ isLate: true }), PLACEHOLDER_AFTER_MS);
   }
 
   componentWillUnmount() {
-    cancelAnimationFrame(this.frame);
+    clearTimeout(this.timer);
   }
 
-  componentDidUpdate({ tile }) {
+  componentDidUpdate({ tile }, { isLate }) {
     if (tile !== this.props.tile && this.state.failed) this.setState({ failed: false });
+    if (this.state.isLate && !isLate) paint(this.canvas.current, this.props.tile.placeholder);
   }
 
   shouldComponentUpdate(properties, state) {
     const { tile, index, box, isSelected } = this.props;
     const isPlaced = properties.index === index && sameBox(properties.box, box);
     const isSame = isPlaced && properties.tile === tile && properties.isSelected === isSelected;
-    return !isSame || state.loaded !== this.state.loaded || state.failed !== this.state.failed;
+    return !isSame || Object.keys(state).some((key) => state[key] !== this.state[key]);
   }
+
+  load = () => {
+    clearTimeout(this.timer);
+    this.setState({ loaded: true });
+    // The layers of many placeholders would make scrolling slow.
+    if (this.state.isLate) this.timer = setTimeout(() => this.setState({ isLate: false }), FADE_MS);
+  };
 
   /** The URLs expire after hours. New ones are requested once. */
   fail = async () => {
@@ -64,7 +77,7 @@ export class Tile extends Component {
     toggle(this.props.tile);
   };
 
-  render({ tile, index, box, isSelected }, { loaded, failed }) {
+  render({ tile, index, box, isSelected }, { loaded, failed, isLate }) {
     const name = nameOf(tile);
     const pixels = Object.fromEntries(Object.entries(box).map(([side, value]) => [side, `${value}px`]));
     const label = tile.private ? `${name} (${texts.gallery.private})` : name;
@@ -82,10 +95,10 @@ export class Tile extends Component {
           alt=${label}
           decoding="async"
           draggable="false"
-          onLoad=${() => this.setState({ loaded: true })}
+          onLoad=${this.load}
           onError=${this.fail}
         />`}
-        <canvas ref=${this.canvas} aria-hidden="true"></canvas>
+        ${isLate && html`<canvas ref=${this.canvas} aria-hidden="true"></canvas>`}
         ${(failed || tile.sizes.length === 0) && html`<span class="failed">${name}: ${texts.gallery.unavailable}</span>`}
         ${tile.private && html`<span class="badge">${icon("lock")}</span>`}
       </a>
@@ -98,7 +111,7 @@ export class Tile extends Component {
         aria-label=${texts.bulk.select(name)}
         onClick=${(event) => (event.shiftKey ? extendTo(tile) : toggle(tile))}
       >
-        ${icon("check")}
+        ${isSelected && icon("check")}
       </button>`}
     </li>`;
   }

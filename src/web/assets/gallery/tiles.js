@@ -77,7 +77,9 @@ async function load(list, signal) {
     batch(() => {
       next = page.next;
       const known = new Set(tiles.peek().map(({ id }) => id));
-      show([...tiles.peek(), ...loaded.filter(({ id }) => !known.has(id))]);
+      const added = loaded.filter(({ id }) => !known.has(id));
+      order.push(...added.map(({ id }) => id));
+      tiles.value = [...tiles.peek(), ...added];
       total.value = page.total;
       details.value = page;
       status.value = next ? "ready" : "complete";
