@@ -57,5 +57,5 @@ export async function tabTo(page, role, name) {
 /** Waits until an element has the focus. */
 export async function hasFocus(locator) {
   const handle = await locator.elementHandle();
-  await locator.page().waitForFunction((element) => document.activeElement === element, handle, { timeout: 5000 });
+  await locator.page().waitForFunction((element) => document.activeElement === element, handle);
 }

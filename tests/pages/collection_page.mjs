@@ -49,7 +49,7 @@ export async function openCollection(world, visit, count) {
 /** Waits until the page and the service have these pictures in this order. */
 export async function hasOrder({ service, user, name, page }, titles) {
   await showsPictures(page, titles);
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 30_000;
   let stored = await titlesIn(service, user, name);
   while (JSON.stringify(stored) !== JSON.stringify(titles) && Date.now() < deadline) {
     await page.waitForTimeout(50);
