@@ -4,8 +4,9 @@ import { accessSync, constants, mkdirSync, readFileSync, writeFileSync } from "n
 import { createRequire } from "node:module";
 import path from "node:path";
 
+import { createCertificate } from "./certificate.mjs";
 import { PageService } from "./page_service.mjs";
-import { PREFIX, PrefixProxy } from "./proxy.mjs";
+import { PREFIX, ReverseProxy } from "./proxy.mjs";
 import { Visit } from "./visit.mjs";
 
 /** Documents of the address bar, which Chromium loads into each window, and what playwright-core disables: only the last list counts. */
@@ -28,6 +29,7 @@ const ADMINISTRATOR = { email: "root@example.org", password: "correct horse batt
 export class World {
   #services = new Map();
   #visits = [];
+  #proxies = [];
   #ports;
 
   constructor({ program, nodeModules, folder, ports }) {
@@ -60,15 +62,25 @@ export class World {
 
   /** The service in mode `required`: users have accounts. */
   required() {
-    return this.#running("required", async (folder) => ({ ...directly(await this.#ports.free()), ...withAccounts(folder) }));
+    return this.#running("required", async ({ folder }) => ({ ...directly(await this.#ports.free()), ...withAccounts(folder) }));
   }
 
   /** The service in mode `trusted`, behind a proxy that serves it below a path prefix. */
   prefixed() {
     return this.#running("prefixed", async () => {
-      const [port, proxyPort] = [await this.#ports.free(), await this.#ports.free()];
-      this.proxy = new PrefixProxy(proxyPort, port);
-      return { port, publicUrl: `http://127.0.0.1:${proxyPort}${PREFIX}` };
+      const port = await this.#ports.free();
+      return { port, publicUrl: `http://127.0.0.1:${await this.#proxy(port)}${PREFIX}` };
+    });
+  }
+
+  /** The service in mode `required`, behind proxies that serve it below a path prefix, and its storage, over HTTPS. */
+  secured() {
+    return this.#running("secured", async ({ folder, s3Port }) => {
+      const tls = await createCertificate(folder);
+      const port = await this.#ports.free();
+      const publicUrl = `https://127.0.0.1:${await this.#proxy(port, { tls })}${PREFIX}`;
+      const s3Url = `https://127.0.0.1:${await this.#proxy(s3Port, { tls, prefix: "" })}`;
+      return { port, publicUrl, s3Url, ...withAccounts(folder) };
     });
   }
 
@@ -88,7 +100,7 @@ export class World {
   }
 
   async stop() {
-    this.proxy?.close();
+    for (const proxy of this.#proxies) proxy.close();
     await Promise.allSettled([this.browser?.close(), ...[...this.#services.values()].map((service) => service.stop())]);
   }
 
@@ -103,11 +115,18 @@ export class World {
       const folder = `${this.folder}/${name}`;
       mkdirSync(folder, { recursive: true });
       const s3Port = await this.#ports.free();
-      this.#services.set(name, new PageService({ program: this.program, folder, s3Port, ...(await configure(folder)) }));
+      this.#services.set(name, new PageService({ program: this.program, folder, s3Port, ...(await configure({ folder, s3Port })) }));
     }
     const service = this.#services.get(name);
     if (!service.isRunning) await service.start();
     return service;
+  }
+
+  /** Starts a proxy in front of a port. Returns its port. */
+  async #proxy(target, options) {
+    const port = await this.#ports.free();
+    this.#proxies.push(new ReverseProxy(port, target, options));
+    return port;
   }
 }
 
