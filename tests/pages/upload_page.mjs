@@ -86,8 +86,8 @@ export async function areUploaded(page, files) {
 }
 
 /** Waits until the list says how many files are uploaded. */
-export async function summaryIs(page, text) {
-  await panelOf(page).getByRole("status").getByText(text, { exact: true }).waitFor();
+export async function summaryIs(page, text, options) {
+  await panelOf(page).getByRole("status").getByText(text, { exact: true }).waitFor(options);
 }
 
 export async function imagesOf(service, { id, headers }) {
