@@ -2,8 +2,9 @@
 
 import { strict as assert } from "node:assert";
 
-import { WAYS, createCollection, hasOrder, openCollection, send } from "./collection_page.mjs";
+import { createCollection, hasOrder, openCollection, send } from "./collection_page.mjs";
 import { createUser, openGallery, showsPictures, tileOf, until, uploadManySmall } from "./gallery_page.mjs";
+import { WAYS } from "./keyboard.mjs";
 
 function bar(page) {
   return page.getByRole("toolbar", { name: "Selected pictures" });

@@ -59,14 +59,14 @@ export async function uploadSmall(service, user, titles, fields = {}) {
   return images;
 }
 
-/** Uploads many small pictures with these titles, three at a time: the service would refuse more. Returns them in the order of the titles. */
+/** Uploads many small pictures with these titles, three at a time: a busy service refuses more. Returns them in the order of the titles. */
 export async function uploadManySmall(service, user, titles, fields = {}) {
   const size = Math.ceil(titles.length / 3);
   const parts = [0, 1, 2].map((part) => titles.slice(part * size, (part + 1) * size));
   return (await Promise.all(parts.map((part) => uploadSmall(service, user, part, fields)))).flat();
 }
 
-/** Returns `{ owner, images }`: a private and a public picture, which are the newest of everyone’s. The public one is the newer one. */
+/** Returns `{ owner, images }`: a public and a private picture, which are the newest of everyone’s, newest first. */
 export async function newestPictures(service) {
   const owner = await createUser(service);
   const [hidden] = await uploadSmall(service, owner, ["Private"], { visibility: "private" });

@@ -4,6 +4,7 @@ import { strict as assert } from "node:assert";
 
 import { createUser, nameOf, namesOf, newestPictures, showsPictures, tileOf, until, uploadSmall } from "./gallery_page.mjs";
 import { fillSignIn, signIn, signOut } from "./gallery_page.mjs";
+import { tabTo } from "./keyboard.mjs";
 
 const LIST = ({ pathname }) => pathname.endsWith("/app/tiles");
 
@@ -61,12 +62,7 @@ export const checks = {
   async "The keyboard alone signs in and out"(world, visit) {
     const { owner, images, page } = await open(world, visit);
     await page.getByRole("button", { name: "Sign in" }).waitFor();
-    const tabTo = async (selector) => {
-      const isThere = () => page.evaluate((selector) => document.activeElement.matches(selector), selector);
-      for (let tabs = 0; tabs < 15 && !(await isThere()); tabs++) await page.keyboard.press("Tab");
-      assert.ok(await isThere(), `Tab reaches ${selector}`);
-    };
-    await tabTo("header > .button");
+    await tabTo(page.locator("header > .button"));
     await page.keyboard.press("Enter");
     await until(page, "the dialog has the focus", () => document.activeElement.name === "email");
     await page.keyboard.type(owner.email);
@@ -74,10 +70,10 @@ export const checks = {
     await page.keyboard.type(owner.password);
     await page.keyboard.press("Enter");
     await showsPictures(page, images.map(nameOf));
-    await tabTo("summary[aria-label^='Account of']");
+    await tabTo(page.locator("summary[aria-label^='Account of']"));
     await page.keyboard.press("Enter");
     await page.keyboard.press("Tab");
-    await tabTo(".menu-panel button");
+    await tabTo(page.locator(".menu-panel button"));
     const ended = page.waitForResponse(/\/session\/end$/);
     await page.keyboard.press("Enter");
     await ended;

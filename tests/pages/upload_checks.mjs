@@ -4,6 +4,7 @@ import { strict as assert } from "node:assert";
 
 import { assertAccessible } from "./accessibility.mjs";
 import { createUser, namesOf, showsPictures, tileOf } from "./gallery_page.mjs";
+import { chooseOption, pressOn, tabTo, typeInto } from "./keyboard.mjs";
 import {
   areUploaded,
   assertStored,
@@ -17,7 +18,6 @@ import {
   pictures,
   rowOf,
   summaryIs,
-  tabTo,
   textFile,
 } from "./upload_page.mjs";
 
@@ -108,22 +108,45 @@ export const checks = {
     const release = await hold(visit, FORMS);
     // Early, because the browser must be ready before a key opens the file picker.
     const chooser = page.waitForEvent("filechooser");
-    await tabTo(page, "summary[aria-label='Upload']");
+    await tabTo(page.locator("summary[aria-label='Upload']"));
     await page.keyboard.press("Enter");
-    await tabTo(page, "input[type=file]");
+    await tabTo(page.locator("input[type=file]"));
     const outline = await page.locator(".file-picker").evaluate((label) => getComputedStyle(label).outlineStyle);
     assert.equal(outline, "solid", "the focus is visible");
     await page.keyboard.press("Space");
     await Promise.all([page.waitForRequest(FORMS), chooser.then((dialog) => dialog.setFiles([file, other]))]);
-    await tabTo(page, `button[aria-label='Cancel ${file.name}']`);
+    await tabTo(page.locator(`button[aria-label='Cancel ${file.name}']`));
     await Promise.all([page.waitForEvent("requestfailed"), page.keyboard.press("Enter")]);
     await rowOf(page, file).waitFor({ state: "detached" });
     release();
     await areUploaded(page, [other]);
     await assertStored(service, user, [other]);
-    await tabTo(page, `button[aria-label='Close the list of uploads']`);
+    await tabTo(page.locator(`button[aria-label='Close the list of uploads']`));
     await page.keyboard.press("Enter");
     await panelOf(page).waitFor({ state: "detached" });
+  },
+
+  async "The keyboard alone chooses who sees the next files, and retries one that failed"(world, visit) {
+    visit.expect(/ERR_FAILED/);
+    await visit.context.clock.install();
+    const { service, user, page } = await openUploads(world, visit);
+    const file = picture("private.png");
+    await visit.context.route(FORMS, (route) => route.abort());
+    const chooser = page.waitForEvent("filechooser");
+    await pressOn(page.locator("summary[aria-label='Upload']"));
+    await chooseOption(page.getByLabel("Who can see them"), "Private: only its owner can see it");
+    await typeInto(page.getByLabel("Tags, separated by commas"), "sea");
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("Enter");
+    await pressOn(page.locator("input[type=file]"), "Space");
+    await (await chooser).setFiles([file]);
+    const retry = page.getByRole("button", { name: `Retry ${file.name}` });
+    while (!(await retry.isVisible())) await page.clock.runFor(1000);
+    await visit.context.unrouteAll();
+    await pressOn(retry);
+    await areUploaded(page, [file]);
+    const [{ visibility, tags }] = await assertStored(service, user, [file]);
+    assert.deepEqual([visibility, tags], ["private", ["sea"]]);
   },
 
   async "A picture that arrives while the gallery is loading appears once"(world, visit) {

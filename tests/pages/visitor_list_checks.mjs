@@ -2,8 +2,9 @@
 
 import { strict as assert } from "node:assert";
 
-import { WAYS, createCollection, send } from "./collection_page.mjs";
+import { createCollection, send } from "./collection_page.mjs";
 import { createUser, namesOf, showsPictures, uploadManySmall, uploadSmall } from "./gallery_page.mjs";
+import { WAYS } from "./keyboard.mjs";
 import { createShare, isClosed, openShared, shareCollection, sharedTile, showsInViewer } from "./share_page.mjs";
 
 /** More than one page of the list. */

@@ -3,8 +3,9 @@
 import { strict as assert } from "node:assert";
 
 import { administer } from "./account_page.mjs";
-import { WAYS, createCollection, send } from "./collection_page.mjs";
+import { createCollection, send } from "./collection_page.mjs";
 import { createUser, showsPictures, until, uploadSmall } from "./gallery_page.mjs";
+import { WAYS } from "./keyboard.mjs";
 import { assertBelowShares, createShare, expectRefusal, openRefused, openShared, requestsOf, shareCollection, sharedTile, showsInViewer } from "./share_page.mjs";
 import { areUploaded, dispatch, picture } from "./upload_page.mjs";
 
@@ -54,7 +55,6 @@ export const checks = {
         assert.equal(await fieldOf(page).getAttribute("aria-invalid"), "true");
         assert.equal(await fieldOf(page).inputValue(), "");
       }
-    }
       await enter(page, PASSWORD, activate);
       await showsPictures(page, ["1", "2"]);
       assert.ok(page.url().endsWith(`/${share.path}`), page.url());
@@ -69,6 +69,7 @@ export const checks = {
       assertBelowShares(service, requests);
       const other = await openRefused(await world.visit(), service, share.path, 403);
       await fieldOf(other).waitFor();
+    }
   },
 
   async "A link to one picture of a share asks for the password too"(world, visit) {

@@ -2,11 +2,12 @@
 
 import { strict as assert } from "node:assert";
 
-import { WAYS, send } from "./collection_page.mjs";
+import { send } from "./collection_page.mjs";
 import { namesOf, openGallery, showsPictures, until } from "./gallery_page.mjs";
+import { WAYS, tabTo } from "./keyboard.mjs";
 import { landscape } from "./pictures.mjs";
 import { addedTo, assertBelowShares, expectRefusal, filesIn, openShared, requestsOf, shareCollection, sharedTile, showsInViewer } from "./share_page.mjs";
-import { areUploaded, dispatch, hold, largePicture, panelOf, picture, pictures, rowOf, summaryIs, tabTo, textFile, unreliable } from "./upload_page.mjs";
+import { areUploaded, dispatch, hold, largePicture, panelOf, picture, pictures, rowOf, summaryIs, textFile, unreliable } from "./upload_page.mjs";
 
 const FORMS = "**/s/*/images";
 
@@ -16,7 +17,7 @@ async function choose(page, files, activate = WAYS[0]) {
   if (activate === WAYS[0]) {
     await page.getByText("Add pictures", { exact: true }).click();
   } else {
-    await tabTo(page, "input[type=file]");
+    await tabTo(page.locator("input[type=file]"));
     await page.keyboard.press("Enter");
   }
   await (await chooser).setFiles(files);
