@@ -2,10 +2,13 @@
 
 import { strict as assert } from "node:assert";
 
+import { hasFocus } from "./account_page.mjs";
 import { createCollection, send } from "./collection_page.mjs";
 import { detailsOf, formOf } from "./edit_page.mjs";
 import { createUser, nameOf, openGallery, sharedPictures, showsPictures, tileOf, until, uploadSmall } from "./gallery_page.mjs";
 import { chooseOption, pressOn, tabTo, typeInto } from "./keyboard.mjs";
+import { openSynthetic } from "./synthetic_tiles.mjs";
+import { hold, panelOf, picture } from "./upload_page.mjs";
 import { showsPicture } from "./viewer_checks.mjs";
 
 const DAY = 86_400_000;
@@ -129,6 +132,25 @@ export const checks = {
     await showsPictures(page, ["3", "2", "1"]);
     const stored = await send(service, user, "GET", `collections/${name}/images`);
     assert.deepEqual(stored.images.map(({ title, tags }) => [title, tags.join()]), [["2", "sun"], ["3", "sun"]]);
+  },
+
+  async "In a long gallery, Tab reaches what can be done with selected pictures, and the list of uploads"(world, visit) {
+    const { page, gallery, ids } = await openSynthetic(world, visit, 900);
+    await tabTo(page.locator(".tile a"));
+    for (const key of ["Space", "ArrowRight", "Space", "Tab"]) await page.keyboard.press(key);
+    await hasFocus(bar(page).getByRole("button", { name: "Clear the selection" }));
+    await pressOn(bar(page).getByRole("button", { name: "Delete" }));
+    await pressOn(page.getByRole("button", { name: "Undo" }));
+    await page.getByText("2 pictures restored.").waitFor();
+    assert.deepEqual([gallery.deleted, gallery.restored].map((list) => list.toSorted()), [ids.slice(0, 2).sort(), ids.slice(0, 2).sort()]);
+    const file = picture("held.png");
+    await hold(visit, "**/images");
+    const chooser = page.waitForEvent("filechooser");
+    await pressOn(page.locator("summary[aria-label='Upload']"));
+    await pressOn(page.locator("input[type=file]"), "Space");
+    await (await chooser).setFiles([file]);
+    await pressOn(page.getByRole("button", { name: `Cancel ${file.name}` }));
+    await panelOf(page).waitFor({ state: "detached" });
   },
 
   async "The keyboard alone restores a picture from the trash, and deletes another permanently"(world, visit) {
