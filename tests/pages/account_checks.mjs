@@ -2,8 +2,9 @@
 
 import { strict as assert } from "node:assert";
 
-import { createPlan, hasFocus, openAccount, openAs, tabTo } from "./account_page.mjs";
+import { createPlan, hasFocus, openAccount, openAs } from "./account_page.mjs";
 import { createUser, fillSignIn, openGallery, showsPictures, signOut, uploadSmall } from "./gallery_page.mjs";
+import { tabTo } from "./keyboard.mjs";
 
 const NEW_PASSWORD = "another password for tests";
 
@@ -103,7 +104,7 @@ export const checks = {
   async "The account page changes the password with the keyboard alone"(world, visit) {
     visit.expect(/422/);
     const { account, page } = await open(world, visit);
-    await tabTo(page, "textbox", "Current password");
+    await tabTo(page.getByRole("textbox", { name: "Current password", exact: true }));
     await page.keyboard.type("not the password");
     await page.keyboard.press("Tab");
     await page.keyboard.type(NEW_PASSWORD);
@@ -157,21 +158,21 @@ export const checks = {
 
   async "The account page creates and deletes an API key with the keyboard alone"(world, visit) {
     const { page } = await open(world, visit);
-    await tabTo(page, "button", "New API key");
+    await tabTo(page.getByRole("button", { name: "New API key", exact: true }));
     await page.keyboard.press("Enter");
     await page.keyboard.type("Of the keyboard");
     await page.keyboard.press("Enter");
     await hasFocus(page.getByRole("region", { name: "New key: Of the keyboard" }));
-    await tabTo(page, "button", "Copy the command");
+    await tabTo(page.getByRole("button", { name: "Copy the command", exact: true }));
     await page.keyboard.press("Escape");
     await page.getByRole("heading", { name: "Account", exact: true }).focus();
-    await tabTo(page, "button", "Delete: Of the keyboard");
+    await tabTo(page.getByRole("button", { name: "Delete: Of the keyboard", exact: true }));
     await page.keyboard.press("Enter");
     await page.getByRole("dialog").waitFor();
     await page.keyboard.press("Escape");
     await hasFocus(page.getByRole("button", { name: "Delete: Of the keyboard" }));
     await page.keyboard.press("Enter");
-    await tabTo(page, "button", "Delete");
+    await tabTo(page.getByRole("button", { name: "Delete", exact: true }));
     await page.keyboard.press("Enter");
     await hasFocus(page.getByRole("heading", { name: "API keys" }));
     assert.equal(await page.getByRole("region", { name: "New key: Of the keyboard" }).count(), 0, "a deleted key is no longer shown");
@@ -194,7 +195,7 @@ export const checks = {
     assert.equal(await statusOf(service, others[0]), 401);
     await logIn(service, account);
     await page.reload();
-    await tabTo(page, "button", "End all");
+    await tabTo(page.getByRole("button", { name: "End all", exact: true }));
     await page.keyboard.press("Enter");
     await page.getByText("Sign in to see this page.").waitFor();
     await page.reload();

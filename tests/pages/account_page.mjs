@@ -46,16 +46,8 @@ export async function createPlan(service, features) {
   return name;
 }
 
-/** Presses Tab until the focus is on the element with this role and name. */
-export async function tabTo(page, role, name) {
-  const target = page.getByRole(role, { name, exact: true });
-  const isThere = () => target.evaluateAll((elements) => elements.includes(document.activeElement));
-  for (let tabs = 0; tabs < 60 && !(await isThere()); tabs++) await page.keyboard.press("Tab");
-  assert.ok(await isThere(), `Tab reaches ${name}`);
-}
-
 /** Waits until an element has the focus. */
 export async function hasFocus(locator) {
   const handle = await locator.elementHandle();
-  await locator.page().waitForFunction((element) => document.activeElement === element, handle, { timeout: 5000 });
+  await locator.page().waitForFunction((element) => document.activeElement === element, handle);
 }

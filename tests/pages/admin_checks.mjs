@@ -3,8 +3,9 @@
 import { strict as assert } from "node:assert";
 import { randomUUID } from "node:crypto";
 
-import { administer, createPlan, hasFocus, openAdministration, openAs, tabTo } from "./account_page.mjs";
+import { administer, createPlan, hasFocus, openAdministration, openAs } from "./account_page.mjs";
 import { createUser, fillSignIn, signOut, uploadSmall } from "./gallery_page.mjs";
+import { tabTo } from "./keyboard.mjs";
 
 const PASSWORD = "a password for tests";
 const PAGE_SIZE = 50;
@@ -100,18 +101,18 @@ export const checks = {
   async "The keyboard alone creates, disables and deletes an account"(world, visit) {
     const page = await openAdministration(visit, world, "audit");
     const email = `${randomUUID()}@example.org`;
-    await tabTo(page, "link", "Accounts");
+    await tabTo(page.getByRole("link", { name: "Accounts", exact: true }));
     await page.keyboard.press("Enter");
     await page.waitForURL(/\/app\/admin\/accounts$/);
     await page.getByRole("button", { name: "New account" }).waitFor();
-    await tabTo(page, "button", "New account");
+    await tabTo(page.getByRole("button", { name: "New account", exact: true }));
     await page.keyboard.press("Enter");
     await page.keyboard.type(email);
     await page.keyboard.press("Tab");
     await page.keyboard.type(PASSWORD);
     await page.keyboard.press("Enter");
     await hasFocus(page.getByRole("button", { name: "New account" }));
-    await tabTo(page, "button", `Change: ${email}`);
+    await tabTo(page.getByRole("button", { name: `Change: ${email}`, exact: true }));
     await page.keyboard.press("Enter");
     const disabled = page.getByRole("checkbox", { name: /^Disabled/ });
     await disabled.waitFor();
@@ -119,9 +120,9 @@ export const checks = {
     await page.keyboard.press("Space");
     await page.keyboard.press("Enter");
     await hasFocus(page.getByRole("button", { name: `Change: ${email}` }));
-    await tabTo(page, "button", `Delete: ${email}`);
+    await tabTo(page.getByRole("button", { name: `Delete: ${email}`, exact: true }));
     await page.keyboard.press("Enter");
-    await tabTo(page, "button", "Delete");
+    await tabTo(page.getByRole("button", { name: "Delete", exact: true }));
     await page.keyboard.press("Enter");
     await hasFocus(page.getByRole("heading", { name: "Accounts" }));
     assert.equal(await rowOf(page, email).count(), 0);
@@ -184,14 +185,14 @@ export const checks = {
     await service.createAccount({ plan: used });
     const page = await openAdministration(visit, world, "plans");
     const name = `Keys-${randomUUID().slice(0, 8)}`;
-    await tabTo(page, "button", "New plan");
+    await tabTo(page.getByRole("button", { name: "New plan", exact: true }));
     await page.keyboard.press("Enter");
     await page.keyboard.type(name);
     await page.keyboard.press("Enter");
     await rowOf(page, name).waitFor();
-    await tabTo(page, "button", `Delete: ${used}`);
+    await tabTo(page.getByRole("button", { name: `Delete: ${used}`, exact: true }));
     await page.keyboard.press("Enter");
-    await tabTo(page, "button", "Delete");
+    await tabTo(page.getByRole("button", { name: "Delete", exact: true }));
     await page.keyboard.press("Enter");
     await page.getByRole("dialog").getByRole("alert").getByText("account").waitFor();
     await page.keyboard.press("Escape");
@@ -212,7 +213,7 @@ export const checks = {
     await page.route("**/audit?*", (route) => route.abort(), { times: 1 });
     await page.getByRole("button", { name: "Load more" }).click();
     await page.getByRole("alert").getByText("The service cannot be reached.").waitFor();
-    await tabTo(page, "button", "Try again");
+    await tabTo(page.getByRole("button", { name: "Try again", exact: true }));
     await page.keyboard.press("Enter");
     await hasFocus(rows.nth(PAGE_SIZE));
     await rows.last().waitFor();

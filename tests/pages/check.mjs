@@ -1,115 +1,76 @@
 #!/usr/bin/env node
-// Opens the web pages in Chromium: `check.mjs --program P --node-modules N --folder D --port N --proxy-port N`.
+// Opens the web pages in Chromium: `check.mjs --program P --node-modules N --folder D`.
 //
 // It starts the services that the checks need. All files go to the folder D. Prints one line for each check and exits non-zero if any
-// fails. `--screenshots FOLDER` takes screenshots instead. `--only TEXT` runs the checks, or takes the screenshots, whose names contain
-// TEXT.
+// fails. `--jobs N` runs so many checks at the same time. `--screenshots FOLDER` takes screenshots instead. `--only TEXT` runs the
+// checks, or takes the screenshots, whose names contain TEXT. The services listen on free ports, from `--port N` on if it is given.
 
 import { randomUUID } from "node:crypto";
+import { readdirSync } from "node:fs";
 import { parseArgs } from "node:util";
 
-import { checks as accessibilityChecks } from "./accessibility_checks.mjs";
-import { checks as accountChecks } from "./account_checks.mjs";
-import { checks as adminChecks } from "./admin_checks.mjs";
-import { checks as collectionChecks } from "./collection_checks.mjs";
-import { checks as collectionOrderChecks } from "./collection_order_checks.mjs";
-import { checks as docsChecks } from "./docs_checks.mjs";
-import { checks as editChecks } from "./edit_checks.mjs";
-import { checks as editFormChecks } from "./edit_form_checks.mjs";
-import { checks as filterChecks } from "./filter_checks.mjs";
-import { checks as firstPageChecks } from "./first_page_checks.mjs";
-import { checks as galleryChecks } from "./gallery_checks.mjs";
-import { checks as linkChecks } from "./link_checks.mjs";
-import { checks as gestureChecks } from "./gesture_checks.mjs";
+import { Ports } from "./ports.mjs";
 import { takeScreenshots } from "./screenshots.mjs";
-import { checks as robustnessChecks } from "./robustness_checks.mjs";
-import { checks as scrollingChecks } from "./scrolling_checks.mjs";
-import { checks as selectionChecks } from "./selection_checks.mjs";
-import { checks as sessionChecks } from "./session_checks.mjs";
-import { checks as shareChecks } from "./share_checks.mjs";
-import { checks as uploadCancelChecks } from "./upload_cancel_checks.mjs";
-import { checks as uploadChecks } from "./upload_checks.mjs";
-import { checks as uploadNetworkChecks } from "./upload_network_checks.mjs";
-import { checks as uploadSourceChecks } from "./upload_source_checks.mjs";
-import { checks as viewerChangeChecks } from "./viewer_change_checks.mjs";
-import { checks as viewerChecks } from "./viewer_checks.mjs";
-import { checks as visitorChecks } from "./visitor_checks.mjs";
-import { checks as visitorListChecks } from "./visitor_list_checks.mjs";
-import { checks as visitorPasswordChecks } from "./visitor_password_checks.mjs";
-import { checks as visitorUploadChecks } from "./visitor_upload_checks.mjs";
 import { within } from "../uploads/within.mjs";
 import { World } from "./world.mjs";
 
-const CHECKS = {
-  ...galleryChecks,
-  ...firstPageChecks,
-  ...filterChecks,
-  ...scrollingChecks,
-  ...viewerChecks,
-  ...viewerChangeChecks,
-  ...gestureChecks,
-  ...robustnessChecks,
-  ...selectionChecks,
-  ...sessionChecks,
-  ...uploadChecks,
-  ...uploadSourceChecks,
-  ...uploadNetworkChecks,
-  ...uploadCancelChecks,
-  ...editChecks,
-  ...editFormChecks,
-  ...linkChecks,
-  ...collectionChecks,
-  ...collectionOrderChecks,
-  ...shareChecks,
-  ...visitorChecks,
-  ...visitorListChecks,
-  ...visitorPasswordChecks,
-  ...visitorUploadChecks,
-  ...accountChecks,
-  ...adminChecks,
-  ...accessibilityChecks,
-  ...docsChecks,
-};
-const CHECK_SECONDS = 60;
-const REQUIRED = ["program", "node-modules", "folder", "port", "proxy-port"];
+/** More than the checks take, because they share the processors. */
+const CHECK_SECONDS = 120;
+/** One more than the processors of most machines: checks often wait for the browser. */
+const JOBS = 3;
+const REQUIRED = ["program", "node-modules", "folder"];
 
 async function main() {
-  const names = [...REQUIRED, "only", "screenshots"];
+  const names = [...REQUIRED, "jobs", "only", "port", "screenshots"];
   const { values } = parseArgs({ options: Object.fromEntries(names.map((name) => [name, { type: "string" }])) });
   const missing = REQUIRED.filter((name) => !values[name]);
   if (missing.length > 0) throw new Error(`missing: --${missing.join(", --")}`);
-  const world = new World({
-    program: values.program,
-    nodeModules: values["node-modules"],
-    folder: values.folder,
-    port: Number(values.port),
-    proxyPort: Number(values["proxy-port"]),
+  const only = values.only ?? "";
+  const checks = values.screenshots ? [] : (await allChecks()).filter(([name]) => name.includes(only));
+  const jobs = values.screenshots ? 1 : Math.min(Number(values.jobs ?? JOBS), checks.length);
+  const ports = new Ports(Number(values.port ?? 0));
+  const worlds = Array.from({ length: jobs }, (_, index) => {
+    const folder = `${values.folder}/world-${index + 1}`;
+    return new World({ program: values.program, nodeModules: values["node-modules"], folder, ports });
   });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => process.exit(1));
-  process.once("exit", () => world.kill());
+  process.once("exit", () => worlds.forEach((world) => world.kill()));
   try {
-    await world.start();
-    if (values.screenshots) {
-      await takeScreenshots(world, values.screenshots, values.only ?? "");
-      return 0;
-    }
-    return (await runAll(world, values.only ?? "")) ? 1 : 0;
+    if (!values.screenshots) return (await runAll(worlds, checks)) ? 1 : 0;
+    await worlds[0].start();
+    await takeScreenshots(worlds[0], values.screenshots, only);
+    return 0;
   } finally {
-    await world.stop();
+    await Promise.all(worlds.map((world) => world.stop()));
   }
 }
 
-async function runAll(world, only) {
-  const selected = Object.entries(CHECKS).filter(([name]) => name.includes(only));
+/** Returns the names and functions of the checks in all files of this folder. */
+async function allChecks() {
+  const files = readdirSync(new URL(".", import.meta.url)).filter((name) => name.endsWith("_checks.mjs"));
+  const modules = await Promise.all(files.sort().map((file) => import(`./${file}`)));
+  const all = modules.flatMap(({ checks }) => Object.entries(checks));
+  if (new Set(all.map(([name]) => name)).size < all.length) throw new Error("two checks have the same name");
+  return all;
+}
+
+/** Runs checks in several worlds: each takes the next one when it has finished one. Returns how many failed. */
+async function runAll(worlds, checks) {
+  const queue = [...checks];
   let failed = 0;
-  for (const [name, check] of selected) {
-    const started = Date.now();
-    const failures = await run(world, check);
-    const seconds = ((Date.now() - started) / 1000).toFixed(1);
-    if (failures.length > 0) failed += 1;
-    console.log([`${failures.length > 0 ? "FAIL " : "ok   "} ${name} (${seconds} s)`, ...failures].join("\n      "));
-  }
-  console.log(`${selected.length - failed} passed, ${failed} failed`);
+  const work = async (world) => {
+    await world.start();
+    for (let next = queue.shift(); next; next = queue.shift()) {
+      const [name, check] = next;
+      const started = Date.now();
+      const failures = await run(world, check);
+      const seconds = ((Date.now() - started) / 1000).toFixed(1);
+      if (failures.length > 0) failed += 1;
+      console.log([`${failures.length > 0 ? "FAIL " : "ok   "} ${name} (${seconds} s)`, ...failures].join("\n      "));
+    }
+  };
+  await Promise.all(worlds.map(work));
+  console.log(`${checks.length - failed} passed, ${failed} failed`);
   return failed;
 }
 

@@ -4,8 +4,9 @@ import { strict as assert } from "node:assert";
 import { randomUUID } from "node:crypto";
 
 import { assertAccessible } from "./accessibility.mjs";
-import { WAYS, addPictures, createCollection, hasOrder, openCollection, send, titlesIn } from "./collection_page.mjs";
+import { addPictures, createCollection, hasOrder, openCollection, send, titlesIn } from "./collection_page.mjs";
 import { createUser, namesOf, openGallery, showsPictures, signOut, tileOf, until, uploadSmall } from "./gallery_page.mjs";
+import { WAYS } from "./keyboard.mjs";
 import { picture } from "./upload_page.mjs";
 import { showsPicture } from "./viewer_checks.mjs";
 

@@ -2,8 +2,9 @@
 
 import { strict as assert } from "node:assert";
 
-import { WAYS, createCollection, hasOrder, openCollection, send } from "./collection_page.mjs";
-import { createUser, openGallery, showsPictures, tileOf, until, uploadSmall } from "./gallery_page.mjs";
+import { createCollection, hasOrder, openCollection, send } from "./collection_page.mjs";
+import { createUser, openGallery, showsPictures, tileOf, until, uploadManySmall } from "./gallery_page.mjs";
+import { WAYS } from "./keyboard.mjs";
 
 function bar(page) {
   return page.getByRole("toolbar", { name: "Selected pictures" });
@@ -102,8 +103,7 @@ export const checks = {
     const service = await world.trusted();
     const user = createUser(service);
     const titles = Array.from({ length: 105 }, (_, index) => String(index + 1));
-    const parts = [0, 35, 70].map((from) => uploadSmall(service, user, titles.slice(from, from + 35)));
-    const images = (await Promise.all(parts)).flat();
+    const images = await uploadManySmall(service, user, titles);
     const name = await createCollection(service, user, images);
     const page = await openGallery(visit, service, user, `app/collections/${name}`);
     await tileOf(page, images[0]).focus();

@@ -5,15 +5,6 @@ import { randomUUID } from "node:crypto";
 
 import { createUser, namesOf, openGallery, showsPictures, uploadSmall } from "./gallery_page.mjs";
 
-/** How a button or link is activated: with the mouse, and with the keyboard. */
-export const WAYS = [
-  (target) => target.click(),
-  async (target) => {
-    await target.focus();
-    await target.press("Enter");
-  },
-];
-
 /** Sends a request as a user. Returns the JSON of the response; null if it has none. */
 export async function send(service, user, method, path, body) {
   const headers = { ...user.headers, ...(body && { "Content-Type": "application/json" }) };
@@ -49,7 +40,7 @@ export async function openCollection(world, visit, count) {
 /** Waits until the page and the service have these pictures in this order. */
 export async function hasOrder({ service, user, name, page }, titles) {
   await showsPictures(page, titles);
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 30_000;
   let stored = await titlesIn(service, user, name);
   while (JSON.stringify(stored) !== JSON.stringify(titles) && Date.now() < deadline) {
     await page.waitForTimeout(50);

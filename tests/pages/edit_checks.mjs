@@ -4,7 +4,7 @@ import { strict as assert } from "node:assert";
 
 import { detailsOf, formOf, openForm, openOwn, pictureIsLoaded, showsDetails, storedFields, valuesOf } from "./edit_page.mjs";
 import { createUser, openGallery, sharedPictures, showsPictures, tileOf, until, uploadSmall } from "./gallery_page.mjs";
-import { tabTo } from "./upload_page.mjs";
+import { tabTo } from "./keyboard.mjs";
 import { showsPicture } from "./viewer_checks.mjs";
 
 async function closeViewer(page) {
@@ -39,22 +39,22 @@ export const checks = {
 
   async "A picture is changed with the keyboard alone"(world, visit) {
     const { service, user, page, image } = await openOwn(world, visit, ["Other", "Before"], { tags: "sea" });
-    await tabTo(page, ".viewer .details .chip");
+    await tabTo(page.locator(".viewer .details .chip"));
     await page.keyboard.press("Enter");
     await formOf(page).title.waitFor();
-    await tabTo(page, "[name=title]");
+    await tabTo(page.locator("[name=title]"));
     await page.keyboard.press("Control+a");
     await page.keyboard.type("After");
-    await tabTo(page, "[name=description]");
+    await tabTo(page.locator("[name=description]"));
     await page.keyboard.type("Two");
     await page.keyboard.press("Enter");
     await page.keyboard.type("lines");
-    await tabTo(page, "[name=tags]");
+    await tabTo(page.locator("[name=tags]"));
     await page.keyboard.press("End");
     await page.keyboard.type(", sunset");
-    await tabTo(page, "[name=visibility]");
+    await tabTo(page.locator("[name=visibility]"));
     await page.keyboard.press("ArrowDown");
-    await tabTo(page, "button[type=submit]");
+    await tabTo(page.locator("button[type=submit]"));
     await page.keyboard.press("Space");
     await detailsOf(page).getByRole("heading", { name: "After", exact: true }).waitFor();
     assert.deepEqual(await storedFields(service, user, image), ["After", "Two\nlines", "sea,sunset", "private"]);

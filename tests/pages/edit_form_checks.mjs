@@ -71,7 +71,7 @@ export const checks = {
       await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
       await page.keyboard.press("Escape");
       const heading = detailsOf(page).getByRole("heading", { name: "Mine" });
-      await heading.waitFor({ timeout: 5000 }).catch(() => assert.fail(`the ${time} time, the picture is closed`));
+      await heading.waitFor().catch(() => assert.fail(`the ${time} time, the picture is closed`));
       assert.ok(page.url().includes(image.image_id));
     }
   },

@@ -59,6 +59,21 @@ export async function uploadSmall(service, user, titles, fields = {}) {
   return images;
 }
 
+/** Uploads many small pictures with these titles, three at a time: a busy service refuses more. Returns them in the order of the titles. */
+export async function uploadManySmall(service, user, titles, fields = {}) {
+  const size = Math.ceil(titles.length / 3);
+  const parts = [0, 1, 2].map((part) => titles.slice(part * size, (part + 1) * size));
+  return (await Promise.all(parts.map((part) => uploadSmall(service, user, part, fields)))).flat();
+}
+
+/** Returns `{ owner, images }`: a public and a private picture, which are the newest of everyone’s, newest first. */
+export async function newestPictures(service) {
+  const owner = await createUser(service);
+  const [hidden] = await uploadSmall(service, owner, ["Private"], { visibility: "private" });
+  const [visible] = await uploadSmall(service, owner, ["Public"]);
+  return { owner, images: [visible, hidden] };
+}
+
 /** Opens the gallery as a user that the page remembers; null only looks. */
 export async function openGallery(visit, service, user, path = "app/") {
   await visit.context.addInitScript((name) => {
@@ -73,7 +88,7 @@ export async function openGallery(visit, service, user, path = "app/") {
 
 /** Waits until a function that runs in the page returns true. */
 export async function until(page, what, isTrue, argument) {
-  await page.waitForFunction(isTrue, argument, { timeout: 10_000 }).catch((error) => {
+  await page.waitForFunction(isTrue, argument).catch((error) => {
     throw new Error(`${what}: ${error.message.split("\n")[0]}`);
   });
 }

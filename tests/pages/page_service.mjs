@@ -6,11 +6,13 @@ import { randomUUID } from "node:crypto";
 import { Service } from "../uploads/service.mjs";
 
 export class PageService extends Service {
-  constructor({ s3Port, administrator, settings = {}, ...options }) {
-    super({ ...options, settings: { AUTH_MODE: "trusted", S3_EMBEDDED_PORT: String(s3Port), ...settings } });
+  /** `s3Url`: where clients reach the S3 server, if that is behind a proxy. */
+  constructor({ s3Port, s3Url, administrator, settings = {}, ...options }) {
+    const storage = { S3_EMBEDDED_PORT: String(s3Port), ...(s3Url && { S3_PUBLIC_ENDPOINT_URL: s3Url }) };
+    super({ ...options, settings: { AUTH_MODE: "trusted", ...storage, ...settings } });
     this.administrator = administrator;
     /** The origins that pages of this service may send requests to. */
-    this.origins = [new URL(this.publicUrl).origin, `http://127.0.0.1:${s3Port}`];
+    this.origins = [new URL(this.publicUrl).origin, s3Url ?? `http://127.0.0.1:${s3Port}`];
   }
 
   /** Creates an account. Its plan is null by default: all features and no quotas. The service must have an administrator. */

@@ -2,15 +2,15 @@
 
 import { strict as assert } from "node:assert";
 
-import { createUser, nameOf, namesOf, sharedPictures, showsPictures, tileOf, until, uploadSmall } from "./gallery_page.mjs";
+import { createUser, nameOf, namesOf, newestPictures, showsPictures, tileOf, until, uploadSmall } from "./gallery_page.mjs";
 import { fillSignIn, signIn, signOut } from "./gallery_page.mjs";
+import { tabTo } from "./keyboard.mjs";
 
-const PRIVATE = "Landscape 1 (private)";
 const LIST = ({ pathname }) => pathname.endsWith("/app/tiles");
 
 async function open(world, visit, path = "app/") {
   const service = await world.required();
-  const { owner, images } = await sharedPictures(service);
+  const { owner, images } = await newestPictures(service);
   const page = await visit.open(service, path);
   await page.getByRole("main").waitFor();
   return { service, owner, images, page };
@@ -66,12 +66,7 @@ export const checks = {
   async "The keyboard alone signs in and out"(world, visit) {
     const { owner, images, page } = await open(world, visit);
     await page.getByRole("button", { name: "Sign in" }).waitFor();
-    const tabTo = async (selector) => {
-      const isThere = () => page.evaluate((selector) => document.activeElement.matches(selector), selector);
-      for (let tabs = 0; tabs < 15 && !(await isThere()); tabs++) await page.keyboard.press("Tab");
-      assert.ok(await isThere(), `Tab reaches ${selector}`);
-    };
-    await tabTo("header > .button");
+    await tabTo(page.locator("header > .button"));
     await page.keyboard.press("Enter");
     await until(page, "the dialog has the focus", () => document.activeElement.name === "email");
     await page.keyboard.type(owner.email);
@@ -79,10 +74,10 @@ export const checks = {
     await page.keyboard.type(owner.password);
     await page.keyboard.press("Enter");
     await showsPictures(page, images.map(nameOf));
-    await tabTo("summary[aria-label^='Account of']");
+    await tabTo(page.locator("summary[aria-label^='Account of']"));
     await page.keyboard.press("Enter");
     await page.keyboard.press("Tab");
-    await tabTo(".menu-panel button");
+    await tabTo(page.locator(".menu-panel button"));
     const ended = page.waitForResponse(/\/session\/end$/);
     await page.keyboard.press("Enter");
     await ended;
@@ -99,7 +94,7 @@ export const checks = {
     await page.getByText("Your session has expired. Sign in again to continue.").waitFor();
     await fillSignIn(page, owner);
     await page.getByRole("dialog").waitFor({ state: "detached" });
-    await tileOf(page, images[0]).waitFor({ timeout: 5000 });
+    await tileOf(page, images[0]).waitFor();
   },
 
   async "Signing out hides private pictures among everyone’s, and signing in shows them"(world, visit) {
@@ -109,10 +104,10 @@ export const checks = {
     const hidden = tileOf(page, images.at(-1));
     await hidden.waitFor();
     await signOut(page);
-    await hidden.waitFor({ state: "detached", timeout: 5000 });
+    await hidden.waitFor({ state: "detached" });
     await showsOnlyPublic(page, images);
     await signIn(page, owner);
-    await hidden.waitFor({ timeout: 5000 });
+    await hidden.waitFor();
   },
 
   async "The form to sign in again accepts every key while a picture is open"(world, visit) {
@@ -144,7 +139,7 @@ export const checks = {
     await page.getByRole("button", { name: "Everyone’s" }).click();
     assert.equal((await renewed).status(), 200);
     await repeated;
-    await until(page, "private pictures are shown", (name) => document.querySelector(`.tile img[alt="${name}"]`) !== null, PRIVATE);
+    await until(page, "private pictures are shown", (name) => document.querySelector(`.tile img[alt="${name}"]`) !== null, nameOf(images[1]));
     assert.equal(await page.getByRole("dialog").or(page.getByRole("alert")).count(), 0);
   },
 
@@ -162,7 +157,7 @@ export const checks = {
     await visit.context.setOffline(true);
     await page.locator("summary[aria-label^='Account of']").click();
     await page.getByRole("button", { name: "Sign out" }).click();
-    await page.locator(".toast, [role=alert]").getByText("The service cannot be reached").first().waitFor({ timeout: 5000 });
+    await page.locator(".toast, [role=alert]").getByText("The service cannot be reached").first().waitFor();
   },
 
   async "Users never see each other’s private pictures"(world, visit) {

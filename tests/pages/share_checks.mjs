@@ -3,9 +3,10 @@
 import { strict as assert } from "node:assert";
 
 import { assertAccessible } from "./accessibility.mjs";
-import { WAYS, createCollection, openCollection, send } from "./collection_page.mjs";
+import { createCollection, openCollection, send } from "./collection_page.mjs";
 import { detailsOf, openOwn, showsDetails } from "./edit_page.mjs";
 import { createUser, openGallery, showsPictures, until, uploadSmall } from "./gallery_page.mjs";
+import { WAYS } from "./keyboard.mjs";
 import { createShare, expectRefusal, openRefused, openShared, pathOf } from "./share_page.mjs";
 import { areUploaded, dispatch, picture } from "./upload_page.mjs";
 

@@ -72,7 +72,7 @@ export async function filesIn(service, user, name) {
 
 /** Waits until a function returns true. */
 export async function eventually(what, isTrue) {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 30_000;
   while (!(await isTrue())) assert.ok(Date.now() < deadline, what);
 }
 

@@ -4,6 +4,7 @@ import { strict as assert } from "node:assert";
 
 import { assertAccessible } from "./accessibility.mjs";
 import { createUser, namesOf, showsPictures, tileOf } from "./gallery_page.mjs";
+import { chooseOption, pressOn, tabTo, typeInto } from "./keyboard.mjs";
 import {
   areUploaded,
   assertStored,
@@ -17,7 +18,6 @@ import {
   pictures,
   rowOf,
   summaryIs,
-  tabTo,
   textFile,
 } from "./upload_page.mjs";
 
@@ -27,26 +27,6 @@ const TILES = /\/app\/tiles\/./;
 const MIB = 2 ** 20;
 
 export const checks = {
-  async "Thirty pictures arrive, three at a time, except for two that are rejected and not sent"(world) {
-    const visit = await world.visit({ viewport: { width: 1280, height: 2000 } });
-    const { service, user, page, log } = await openUploads(world, visit);
-    const accepted = pictures(28);
-    const notes = textFile("notes.jpg");
-    const huge = { name: "huge.jpg", mimeType: "image/jpeg", buffer: Buffer.concat([Buffer.from([0xff, 0xd8, 0xff]), Buffer.alloc(11 * MIB)]) };
-    await choose(page, [...accepted.slice(0, 10), notes, huge, ...accepted.slice(10)]);
-    await summaryIs(page, "28 of 30 uploaded, 2 failed");
-    await areUploaded(page, accepted);
-    await rowOf(page, notes).getByText("This is not a picture that the service accepts. It accepts JPEG, PNG, GIF, WebP.").waitFor();
-    await rowOf(page, huge).getByText("The limit is 10.5 MB.").waitFor();
-    assert.equal(await panelOf(page).getByRole("button", { name: "Retry" }).count(), 0, "rejected files cannot be retried");
-    assert.equal(log.forms.length, accepted.length, "the rejected files are not sent, and no other twice");
-    assert.equal(log.of("POST", /tus$/).length, 0, "no large file is sent");
-    assert.equal(log.mostAtOnce, 3, "the most files at once");
-    await assertStored(service, user, accepted);
-    await page.getByRole("status").getByText("28 pictures").waitFor();
-    assert.deepEqual((await namesOf(page)).sort(), accepted.map(({ name }) => name).sort());
-  },
-
   async "The list says how many files are uploaded, and closes when all are"(world, visit) {
     const { page, log } = await openUploads(world, visit);
     const [first, second, third] = pictures(3);
@@ -95,6 +75,20 @@ export const checks = {
     assert.deepEqual(stored, [["private", "deep blue,sea"], ["public", ""], ["private", ""]]);
   },
 
+  async "Files that are too large or no pictures are rejected and not sent"(world, visit) {
+    const { service, user, page, log } = await openUploads(world, visit);
+    const [file] = pictures(1);
+    const notes = textFile("notes.jpg");
+    const huge = { name: "huge.jpg", mimeType: "image/jpeg", buffer: Buffer.concat([Buffer.from([0xff, 0xd8, 0xff]), Buffer.alloc(11 * MIB)]) };
+    await choose(page, [notes, huge, file]);
+    await summaryIs(page, "1 of 3 uploaded, 2 failed");
+    await rowOf(page, notes).getByText("This is not a picture that the service accepts. It accepts JPEG, PNG, GIF, WebP.").waitFor();
+    await rowOf(page, huge).getByText("The limit is 10.5 MB.").waitFor();
+    assert.equal(await panelOf(page).getByRole("button", { name: "Retry" }).count(), 0, "rejected files cannot be retried");
+    assert.equal(log.forms.length + log.of("POST", /tus$/).length, 1, "the rejected files are not sent");
+    await assertStored(service, user, [file]);
+  },
+
   async "The message of the service stands next to a damaged picture"(world, visit) {
     visit.expect(/400/);
     const { service, user, page } = await openUploads(world, visit);
@@ -114,22 +108,45 @@ export const checks = {
     const release = await hold(visit, FORMS);
     // Early, because the browser must be ready before a key opens the file picker.
     const chooser = page.waitForEvent("filechooser");
-    await tabTo(page, "summary[aria-label='Upload']");
+    await tabTo(page.locator("summary[aria-label='Upload']"));
     await page.keyboard.press("Enter");
-    await tabTo(page, "input[type=file]");
+    await tabTo(page.locator("input[type=file]"));
     const outline = await page.locator(".file-picker").evaluate((label) => getComputedStyle(label).outlineStyle);
     assert.equal(outline, "solid", "the focus is visible");
     await page.keyboard.press("Space");
     await Promise.all([page.waitForRequest(FORMS), chooser.then((dialog) => dialog.setFiles([file, other]))]);
-    await tabTo(page, `button[aria-label='Cancel ${file.name}']`);
+    await tabTo(page.locator(`button[aria-label='Cancel ${file.name}']`));
     await Promise.all([page.waitForEvent("requestfailed"), page.keyboard.press("Enter")]);
     await rowOf(page, file).waitFor({ state: "detached" });
     release();
     await areUploaded(page, [other]);
     await assertStored(service, user, [other]);
-    await tabTo(page, `button[aria-label='Close the list of uploads']`);
+    await tabTo(page.locator(`button[aria-label='Close the list of uploads']`));
     await page.keyboard.press("Enter");
     await panelOf(page).waitFor({ state: "detached" });
+  },
+
+  async "The keyboard alone chooses who sees the next files, and retries one that failed"(world, visit) {
+    visit.expect(/ERR_FAILED/);
+    await visit.context.clock.install();
+    const { service, user, page } = await openUploads(world, visit);
+    const file = picture("private.png");
+    await visit.context.route(FORMS, (route) => route.abort());
+    const chooser = page.waitForEvent("filechooser");
+    await pressOn(page.locator("summary[aria-label='Upload']"));
+    await chooseOption(page.getByLabel("Who can see them"), "Private: only its owner can see it");
+    await typeInto(page.getByLabel("Tags, separated by commas"), "sea");
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("Enter");
+    await pressOn(page.locator("input[type=file]"), "Space");
+    await (await chooser).setFiles([file]);
+    const retry = page.getByRole("button", { name: `Retry ${file.name}` });
+    while (!(await retry.isVisible())) await page.clock.runFor(1000);
+    await visit.context.unrouteAll();
+    await pressOn(retry);
+    await areUploaded(page, [file]);
+    const [{ visibility, tags }] = await assertStored(service, user, [file]);
+    assert.deepEqual([visibility, tags], ["private", ["sea"]]);
   },
 
   async "A picture that arrives while the gallery is loading appears once"(world, visit) {

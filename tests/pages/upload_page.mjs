@@ -10,7 +10,6 @@ import { landscape } from "./pictures.mjs";
 
 /** Larger files are sent with tus. */
 export const LARGE_BYTES = 2_200_000;
-const MAX_TABS = 40;
 
 /** Returns a file as Playwright takes it: a picture that is sent as a form. */
 export function picture(name, seed = 1) {
@@ -86,8 +85,8 @@ export async function areUploaded(page, files) {
 }
 
 /** Waits until the list says how many files are uploaded. */
-export async function summaryIs(page, text) {
-  await panelOf(page).getByRole("status").getByText(text, { exact: true }).waitFor();
+export async function summaryIs(page, text, options) {
+  await panelOf(page).getByRole("status").getByText(text, { exact: true }).waitFor(options);
 }
 
 export async function imagesOf(service, { id, headers }) {
@@ -104,16 +103,6 @@ export async function assertStored(service, user, files) {
   const expected = files.map(({ name, buffer }) => ({ file_name: name, sha256: createHash("sha256").update(buffer).digest("hex") }));
   assert.deepEqual(described(images), described(expected));
   return files.map(({ name }) => images.find(({ file_name: other }) => other === name));
-}
-
-/** Presses Tab until an element that matches the selector has the focus. */
-export async function tabTo(page, selector) {
-  const isThere = () => page.evaluate((selector) => document.activeElement.matches(selector), selector);
-  for (let tabs = 0; tabs < MAX_TABS; tabs++) {
-    if (await isThere()) return;
-    await page.keyboard.press("Tab");
-  }
-  assert.ok(await isThere(), `Tab does not reach ${selector}`);
 }
 
 /** Opens the gallery through a proxy that can slow down or cut connections. */

@@ -49,7 +49,7 @@ export const checks = {
     await page.getByText("2 pictures").waitFor();
     await page.keyboard.press("Delete");
     await page.getByText("Picture deleted.").waitFor();
-    await page.locator(".viewer").waitFor({ state: "detached", timeout: 5000 });
+    await page.locator(".viewer").waitFor({ state: "detached" });
     await page.getByRole("status").getByText("2 pictures").waitFor();
   },
 

@@ -3,10 +3,11 @@
 import { strict as assert } from "node:assert";
 import { createHash } from "node:crypto";
 
-import { WAYS, createCollection, send } from "./collection_page.mjs";
+import { createCollection, send } from "./collection_page.mjs";
 import { MAX_LAYOUT_SHIFT, areLoaded, assertRowsFillWidth, layoutShift } from "./gallery_checks.mjs";
 import { sharedPictures, showsPictures, until } from "./gallery_page.mjs";
 import { PHONE, swipe } from "./gesture_checks.mjs";
+import { WAYS } from "./keyboard.mjs";
 import { animation, upload } from "./pictures.mjs";
 import { PREFIX } from "./proxy.mjs";
 import { assertBelowShares, createShare, eventually, isClosed, openShared, requestsOf, sharedTile, showsInViewer } from "./share_page.mjs";

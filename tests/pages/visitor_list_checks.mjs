@@ -2,9 +2,9 @@
 
 import { strict as assert } from "node:assert";
 
-import { WAYS, createCollection, send } from "./collection_page.mjs";
-import { createUser, namesOf, showsPictures, uploadSmall } from "./gallery_page.mjs";
-import { landscape, upload } from "./pictures.mjs";
+import { createCollection, send } from "./collection_page.mjs";
+import { createUser, namesOf, showsPictures, uploadManySmall, uploadSmall } from "./gallery_page.mjs";
+import { WAYS } from "./keyboard.mjs";
 import { createShare, isClosed, openShared, shareCollection, sharedTile, showsInViewer } from "./share_page.mjs";
 
 /** More than one page of the list. */
@@ -29,8 +29,7 @@ export const checks = {
   async "More than a hundred pictures are loaded while scrolling"(world, visit) {
     const service = await world.trusted();
     const user = createUser(service);
-    const file = landscape(200, 150, 5);
-    const images = await Promise.all(Array.from({ length: MANY }, (_, index) => upload(service, user, file, `${index}.png`)));
+    const images = await uploadManySmall(service, user, Array.from({ length: MANY }, (_, index) => `${index + 1}`));
     const name = await createCollection(service, user, images, { visibility: "private" });
     const share = await createShare(service, user, { collection: name });
     visit.expect(/404/);

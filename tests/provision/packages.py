@@ -14,7 +14,8 @@ OLDEST_POSTGRES = 14
 # The programs that run the client generators, and those that run upload clients and web pages, and their packages.
 NODE_PROGRAMS = {"node": "nodejs", "npm": "npm"}
 CLIENT_PROGRAMS = {"java": "default-jre-headless", **NODE_PROGRAMS}
-BROWSER_PROGRAMS = {"chromium": "chromium", **NODE_PROGRAMS}
+# openssl creates the certificate of a proxy.
+BROWSER_PROGRAMS = {"chromium": "chromium", "openssl": "openssl", **NODE_PROGRAMS}
 
 
 class Missing(Exception):

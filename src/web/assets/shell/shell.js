@@ -41,8 +41,8 @@ export class Shell extends Component {
   render(_, { dialog }) {
     return html`<a class="skip-link" href="#content">${texts.skipToContent}</a>
       <${Header} onIdentify=${() => this.open("identify")} />
-      <${Main} /> <${Viewer} />
-      <${UploadPanel} /> <${DropSign} /> <${Toasts} />
+      <${UploadPanel} /> <${Main} /> <${Viewer} />
+      <${DropSign} /> <${Toasts} />
       ${dialog === "identify" && html`<${Identify} onClose=${this.close} />`} <${Expired} />`;
   }
 }

@@ -12,5 +12,5 @@ import { visitor } from "./visitor.js";
 if (visitor?.image && !route.peek().image) go({ image: visitor.image }, { replace: true });
 
 export function VisitorShell() {
-  return html`<a class="skip-link" href="#content">${texts.skipToContent}</a> <${Gallery} /> <${Viewer} /> <${UploadPanel} /> <${DropSign} /> <${Toasts} />`;
+  return html`<a class="skip-link" href="#content">${texts.skipToContent}</a> <${UploadPanel} /> <${Gallery} /> <${Viewer} /> <${DropSign} /> <${Toasts} />`;
 }
