@@ -45,7 +45,7 @@ pub struct TileView<'a> {
     user_id: &'a str,
     private: bool,
     animated: bool,
-    /// The URL of the original, if the page may show it without credentials.
+    /// The URL of the original, if the page can show it without credentials: public ones, and signed for private animated ones.
     original: Option<String>,
     created_at: Text<Time>,
     /// A ThumbHash in base64.
@@ -118,7 +118,8 @@ impl<'a> TilePageView<'a, TileView<'a>> {
 impl<'a> TileView<'a> {
     pub fn new(tile: &'a Tile) -> Self {
         let image = &tile.image;
-        let original = has_public_link(image).then(|| format!("i/{}", image.id));
+        let signed = tile.original.as_ref().map(|query| format!("app/tiles/{}/original?{query}", image.id));
+        let original = signed.or_else(|| has_public_link(image).then(|| format!("i/{}", image.id)));
         let (sizes, large) = (sizes(image.id, &tile.thumbnails), sizes(image.id, &tile.large));
         let private = image.visibility == Visibility::Private;
         Self { user_id: image.user_id.as_str(), private, ..Self::of(image, original, sizes, large) }

@@ -11,6 +11,7 @@ import { parseArgs } from "node:util";
 import { checks as accessibilityChecks } from "./accessibility_checks.mjs";
 import { checks as accountChecks } from "./account_checks.mjs";
 import { checks as adminChecks } from "./admin_checks.mjs";
+import { checks as animationChecks } from "./animation_checks.mjs";
 import { checks as collectionChecks } from "./collection_checks.mjs";
 import { checks as collectionOrderChecks } from "./collection_order_checks.mjs";
 import { checks as docsChecks } from "./docs_checks.mjs";
@@ -48,6 +49,7 @@ const CHECKS = {
   ...viewerChecks,
   ...viewerChangeChecks,
   ...gestureChecks,
+  ...animationChecks,
   ...robustnessChecks,
   ...selectionChecks,
   ...sessionChecks,

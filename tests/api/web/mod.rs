@@ -1,4 +1,5 @@
 mod collections;
+mod originals;
 mod pages;
 mod privacy;
 mod sessions;
