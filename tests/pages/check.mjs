@@ -11,6 +11,7 @@ import { parseArgs } from "node:util";
 import { checks as accessibilityChecks } from "./accessibility_checks.mjs";
 import { checks as accountChecks } from "./account_checks.mjs";
 import { checks as adminChecks } from "./admin_checks.mjs";
+import { checks as adminGalleryChecks } from "./admin_gallery_checks.mjs";
 import { checks as animationChecks } from "./animation_checks.mjs";
 import { checks as collectionChecks } from "./collection_checks.mjs";
 import { checks as collectionOrderChecks } from "./collection_order_checks.mjs";
@@ -69,6 +70,7 @@ const CHECKS = {
   ...visitorUploadChecks,
   ...accountChecks,
   ...adminChecks,
+  ...adminGalleryChecks,
   ...accessibilityChecks,
   ...docsChecks,
 };
