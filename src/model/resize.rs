@@ -81,12 +81,14 @@ pub enum Grant {
     Private,
     /// The thumbnails of the image while it is in the trash. Only the owner gets this grant.
     Deleted,
+    /// The original, and nothing else. Only the owner gets this grant, while the image is private.
+    Original,
 }
 
 impl Grant {
-    pub const ALL: [Self; 3] = [Self::Public, Self::Private, Self::Deleted];
+    pub const ALL: [Self; 4] = [Self::Public, Self::Private, Self::Deleted, Self::Original];
 
-    /// Returns what the owner of an image can grant.
+    /// Returns what the owner of an image can grant to those who resize it.
     pub fn of(image: &Image) -> Self {
         match image.visibility {
             _ if image.deleted_at.is_some() => Self::Deleted,
@@ -100,6 +102,7 @@ impl Grant {
             Self::Public => "public",
             Self::Private => "private",
             Self::Deleted => "deleted",
+            Self::Original => "original",
         }
     }
 }

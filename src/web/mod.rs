@@ -14,6 +14,7 @@ mod first_page;
 mod home;
 mod messages;
 mod negotiation;
+mod originals;
 mod pages;
 mod preview;
 mod sessions;
@@ -49,6 +50,7 @@ fn page_routes(state: &AppState) -> Router<AppState> {
         .route("/app/images/{image_id}", get(pages::show_image))
         .route("/app/tiles", get(tiles::list_tiles))
         .route("/app/tiles/{image_id}", get(tiles::get_tile))
+        .route("/app/tiles/{image_id}/original", get(originals::get_original))
         .route("/app/trash", get(pages::show_page))
         .route("/app/trash/tiles", get(tiles::list_trash))
         .route("/app/collections", get(pages::show_page))

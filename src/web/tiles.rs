@@ -45,7 +45,7 @@ pub struct TileView<'a> {
     user_id: &'a str,
     private: bool,
     animated: bool,
-    /// The URL of the original, if the page may show it without credentials.
+    /// The URL of the original, if the page can show it without credentials: public ones, and signed for private animated ones.
     original: Option<String>,
     created_at: Text<Time>,
     /// A ThumbHash in base64.
@@ -86,6 +86,25 @@ pub async fn get_tile(
     Ok(Json(TileView::new(&tile)).into_response())
 }
 
+/// A page of the trash.
+#[derive(Debug, Serialize)]
+struct TrashView<'a> {
+    #[serde(flatten)]
+    page: TilePageView<'a, TrashedTileView<'a>>,
+    taken_down: TakenDownView<'a>,
+}
+
+/// The images that administrators have taken down, of which their owner sees only the names.
+#[derive(Debug, Serialize)]
+struct TakenDownView<'a> {
+    /// Titles, captions or file names, the most recently deleted first.
+    names: Vec<&'a str>,
+    has_more: bool,
+}
+
+/// The most names in a page of the trash.
+const TAKEN_DOWN: u32 = 10;
+
 /// An image in the trash.
 #[derive(Debug, Serialize)]
 struct TrashedTileView<'a> {
@@ -106,7 +125,12 @@ pub async fn list_trash(
         deleted_at: Text(Time(trashed.deleted_at)),
         purged_after: Text(Time(trashed.purged_after)),
     });
-    Ok(Json(TilePageView { tiles: tiles.collect(), total, next: page.next.as_deref() }).into_response())
+    let page = TilePageView { tiles: tiles.collect(), total, next: page.next.as_deref() };
+    let taken_down = app.service.list_taken_down(&caller, TAKEN_DOWN + 1).await?;
+    let names = taken_down.iter().map(|image| title_of(image).unwrap_or(image.file_name.as_str()));
+    let mut taken_down = TakenDownView { names: names.collect(), has_more: taken_down.len() > TAKEN_DOWN as usize };
+    taken_down.names.truncate(TAKEN_DOWN as usize);
+    Ok(Json(TrashView { page, taken_down }).into_response())
 }
 
 impl<'a> TilePageView<'a, TileView<'a>> {
@@ -118,7 +142,8 @@ impl<'a> TilePageView<'a, TileView<'a>> {
 impl<'a> TileView<'a> {
     pub fn new(tile: &'a Tile) -> Self {
         let image = &tile.image;
-        let original = has_public_link(image).then(|| format!("i/{}", image.id));
+        let signed = tile.original.as_ref().map(|query| format!("app/tiles/{}/original?{query}", image.id));
+        let original = signed.or_else(|| has_public_link(image).then(|| format!("i/{}", image.id)));
         let (sizes, large) = (sizes(image.id, &tile.thumbnails), sizes(image.id, &tile.large));
         let private = image.visibility == Visibility::Private;
         Self { user_id: image.user_id.as_str(), private, ..Self::of(image, original, sizes, large) }
@@ -129,7 +154,7 @@ impl<'a> TileView<'a> {
             id: Text(image.id),
             width: image.width,
             height: image.height,
-            title: image.title.as_ref().map(Title::as_str).or(image.caption.text.as_deref()),
+            title: title_of(image),
             description: image.description.as_ref().map(Description::as_str),
             file_name: image.file_name.as_str(),
             user_id: "",
@@ -155,6 +180,10 @@ impl<'a> TileView<'a> {
         let original = image.plan_includes_original().then(|| format!("{base}/images/{}", image.id));
         Self::of(image, original, stored.into_iter().map(view).collect(), large.into_iter().map(view).collect())
     }
+}
+
+fn title_of(image: &Image) -> Option<&str> {
+    image.title.as_ref().map(Title::as_str).or(image.caption.text.as_deref())
 }
 
 fn has_public_link(image: &Image) -> bool {

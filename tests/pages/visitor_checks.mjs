@@ -3,6 +3,7 @@
 import { strict as assert } from "node:assert";
 import { createHash } from "node:crypto";
 
+import { moves } from "./animation_checks.mjs";
 import { createCollection, send } from "./collection_page.mjs";
 import { MAX_LAYOUT_SHIFT, areLoaded, assertRowsFillWidth, layoutShift } from "./gallery_checks.mjs";
 import { sharedPictures, showsPictures, until } from "./gallery_page.mjs";
@@ -10,7 +11,7 @@ import { PHONE, swipe } from "./gesture_checks.mjs";
 import { WAYS } from "./keyboard.mjs";
 import { animation, upload } from "./pictures.mjs";
 import { PREFIX } from "./proxy.mjs";
-import { assertBelowShares, createShare, eventually, isClosed, openShared, requestsOf, sharedTile, showsInViewer } from "./share_page.mjs";
+import { assertBelowShares, createShare, isClosed, openShared, requestsOf, sharedTile, showsInViewer } from "./share_page.mjs";
 
 /** A title that would end the script or begin an element if it were not escaped. */
 const MARKUP = `</script><b>"1" & 'one'</b>`;
@@ -163,10 +164,6 @@ export const checks = {
     await page.reload();
     await sharedTile(page, image).click();
     await showsInViewer(page, image);
-    const picture = page.locator(".slide[aria-hidden=false] .picture");
-    await until(page, "it is loaded", () => document.querySelector(".slide[aria-hidden=false] img.full").naturalWidth === 320);
-    await picture.locator("img").nth(1).waitFor({ state: "detached" });
-    const first = await picture.screenshot();
-    await eventually("the picture moves", async () => !first.equals(await picture.screenshot()));
+    await moves(page, 320);
   },
 };

@@ -165,7 +165,8 @@ pub async fn get_resized_image(
     Ok(response)
 }
 
-fn read_signature(query: &Query) -> Option<SignedQuery> {
+/// Reads the signature of a URL; `None` if it is not signed.
+pub fn read_signature(query: &Query) -> Option<SignedQuery> {
     if !query.has("signature") && !query.has("expires") {
         return None;
     }
@@ -177,7 +178,7 @@ fn read_signature(query: &Query) -> Option<SignedQuery> {
 }
 
 /// No cache keeps the response for longer than its URL is valid, nor for more than an hour, as without a signature.
-fn cache_until_expiry(signed: &VerifiedSignature, now: DateTime<Utc>, visibility: Visibility) -> String {
+pub fn cache_until_expiry(signed: &VerifiedSignature, now: DateTime<Utc>, visibility: Visibility) -> String {
     let seconds = (signed.expires_at - now).num_seconds().clamp(0, 3600);
     format!("{}, max-age={seconds}", visibility.name())
 }

@@ -165,7 +165,7 @@ pub async fn list_public_links(
 }
 
 /// Returns the response with the file. `caching` is the value of `Cache-Control`.
-pub(in crate::http) fn file_response(original: Original, caching: &str) -> Result<Response, ApiError> {
+pub fn file_response(original: Original, caching: &str) -> Result<Response, ApiError> {
     let text = |text: String| HeaderValue::from_str(&text).map_err(Error::internal);
     let mut headers = HeaderMap::new();
     headers.insert(header::ETAG, text(format!("\"{}\"", original.etag))?);

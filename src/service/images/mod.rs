@@ -180,7 +180,9 @@ impl Service {
         }
         match admin {
             Some(admin) => self.audit(&mut tx, admin, "image.restored", id, owner_of(&image)).await?,
-            None if image.taken_down.is_some() => return Err(Error::forbidden("An administrator has deleted this image.")),
+            None if image.taken_down.is_some() => {
+                return Err(Error::forbidden("An administrator has deleted this image. Only administrators can restore it."));
+            }
             None => {}
         }
         if image.taken_down == Some(TakenDown::Deleted) {

@@ -5,6 +5,8 @@
 //! Only the owner can sign the latter, and only while the image is private. So a URL that was signed while an image was public
 //! does not open it once it is private. URLs for the thumbnails of an image in the trash work only there.
 //!
+//! Pages show the originals of private animated images by URLs that are signed in the same way.
+//!
 //! All other checks apply to every request, signed or not: whether the image exists, and what its owner's plan includes.
 
 use std::sync::Arc;
@@ -103,6 +105,17 @@ fn verify(key: &[u8], id: ImageId, query: &str, signature: &str) -> Option<Grant
     Grant::ALL.into_iter().find(is_of)
 }
 
+fn wrong_signature() -> Error {
+    Error::forbidden("The signature does not match this URL.")
+}
+
+/// Signs the query of a URL of the original. The caller must own the image, which must be private.
+pub(super) fn sign_original(key: &[u8], image: &Image, expires_at: DateTime<Utc>) -> Result<String, Error> {
+    let query = canonical_query([("expires", expires_at.timestamp().to_string().as_str())]);
+    let signature = sign(key, Grant::Original, image.id, &query)?;
+    Ok(format!("{query}&signature={signature}"))
+}
+
 /// Returns the end of the window that contains `time`.
 pub(super) fn round_up(time: DateTime<Utc>, window_seconds: u64) -> DateTime<Utc> {
     let window = i64::try_from(window_seconds).unwrap_or(i64::MAX).max(1);
@@ -126,11 +139,10 @@ impl Service {
         } else {
             configured.iter().find_map(|key| find(key.as_bytes()))
         };
-        let wrong = || Error::forbidden("The signature does not match this URL.");
-        let grant = grant.ok_or_else(wrong)?;
+        let grant = grant.ok_or_else(wrong_signature)?;
         // Every signed query has an expiry.
         let expires = signed.parameters.iter().find(|(name, _)| name == "expires").and_then(|(_, value)| value.parse().ok());
-        let expires_at = expires.and_then(|seconds| DateTime::from_timestamp(seconds, 0)).ok_or_else(wrong)?;
+        let expires_at = expires.and_then(|seconds| DateTime::from_timestamp(seconds, 0)).ok_or_else(wrong_signature)?;
         if expires_at <= self.clock.now() {
             return Err(Error::forbidden("This URL has expired. Request a new one with POST /images/{image_id}/urls."));
         }
@@ -194,7 +206,26 @@ impl Service {
             Grant::Public => return self.find_visible(caller, id).await,
             Grant::Private => self.find_live(id).await?,
             Grant::Deleted => self.find_trashed(id).await?,
+            Grant::Original => return Err(wrong_signature()),
         };
+        self.require_active_owner(image).await
+    }
+
+    /// Finds the live image of a signed URL of its original. The signature replaces the caller's permission.
+    pub(in crate::service) async fn find_signed_original(
+        &self,
+        id: ImageId,
+        signed: VerifiedSignature,
+    ) -> Result<Arc<Image>, Error> {
+        if signed.grant != Grant::Original {
+            return Err(wrong_signature());
+        }
+        let image = self.find_live(id).await?;
+        self.require_active_owner(image).await
+    }
+
+    /// Returns an image to which a signature grants access, unless it is private and its owner is disabled.
+    async fn require_active_owner(&self, image: Arc<Image>) -> Result<Arc<Image>, Error> {
         let owner = store::identity::accounts::find_by_user(&self.db, &image.user_id).await?;
         let is_disabled = owner.is_some_and(|owner| owner.disabled_at.is_some());
         if is_disabled && !image.is_visible_to(None) { Err(Error::no_such_image()) } else { Ok(image) }

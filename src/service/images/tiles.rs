@@ -6,14 +6,14 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 
 use super::live::is_live;
-use super::resize_urls::{ResizeUrl, SizeToSign, round_up};
+use super::resize_urls::{ResizeUrl, SizeToSign, round_up, sign_original};
 use super::trash::TrashedImage;
 use super::variant_request::{FormatRequest, VariantRequest};
 use crate::model::caller::Caller;
 use crate::model::collection::CollectionName;
 use crate::model::filter::{ImageFilter, Part};
 use crate::model::id::ImageId;
-use crate::model::image::{Format, Image, Thumbnail};
+use crate::model::image::{Format, Image, Thumbnail, Visibility};
 use crate::model::rendering::{Fit, Rendering};
 use crate::service::Service;
 use crate::service::admission::fair_queue::TurnKey;
@@ -31,6 +31,9 @@ pub struct Tile {
     pub thumbnails: Vec<ResizeUrl>,
     /// Larger versions, narrowest first. They are created when they are first requested, so a gallery must not show them.
     pub large: Vec<ResizeUrl>,
+    /// The query of a signed URL of the original, if the image is private and animated: thumbnails do not move. `None` if the
+    /// owner's plan excludes originals.
+    pub original: Option<String>,
 }
 
 /// A page of a gallery.
@@ -191,7 +194,9 @@ impl Service {
             Ok(urls)
         };
         let tile = |image: Arc<Image>| {
-            Ok(Tile { thumbnails: sign(&image, thumbnails(&image))?, large: sign(&image, large(&image))?, image })
+            let (thumbnails, large) = (sign(&image, thumbnails(&image))?, sign(&image, large(&image))?);
+            let original = needs_original(&image).then(|| sign_original(&url_key, &image, expires_at)).transpose()?;
+            Ok(Tile { image, thumbnails, large, original })
         };
         images.into_iter().map(tile).collect()
     }
@@ -201,6 +206,12 @@ impl Service {
 fn thumbnails(image: &Image) -> Vec<SizeToSign> {
     let included = image.thumbnails.iter().filter(|thumbnail| image.plan_includes_thumbnail(thumbnail.size));
     included.map(size_of_thumbnail).collect()
+}
+
+/// Returns whether a page needs a signed URL of the original. Public originals have a URL that everyone can use.
+fn needs_original(image: &Image) -> bool {
+    let is_private = image.visibility == Visibility::Private && is_live(image);
+    is_private && image.metadata.animated && image.plan_includes_original()
 }
 
 /// Returns the large versions of an image.

@@ -65,6 +65,16 @@ impl Service {
         Ok((Page::new(trashed.collect(), limit, token), total))
     }
 
+    /// Lists up to `limit` images of the caller that administrators have taken down, the most recently deleted first. Their owner
+    /// cannot restore them.
+    ///
+    /// # Errors
+    /// The caller is not authenticated or may not read.
+    pub async fn list_taken_down(&self, caller: &Caller, limit: u32) -> Result<Vec<Image>, Error> {
+        let user = permissions::authenticated_viewer(caller)?;
+        Ok(store::images::trash::taken_down(&mut self.db.reader().await?, user, limit).await?)
+    }
+
     /// Finds an image that its owner has deleted.
     pub(super) async fn find_trashed(&self, id: ImageId) -> Result<Arc<Image>, Error> {
         let image = store::images::find(&self.db, id).await?;

@@ -1,4 +1,5 @@
 //! Public links: they serve the original of a public image to all clients who know its id, and of a private image to its owner.
+//! Pages, which cannot send a header with each image request, show it by a signed URL.
 //!
 //! The bytes are streamed, never held in memory as a whole. A link to an image stops working when the image is deleted.
 
@@ -16,6 +17,7 @@ use crate::service::admission::downloads::Download;
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
 use crate::service::identity::permissions;
+use crate::service::images::resize_urls::VerifiedSignature;
 use crate::service::images::thumbnails::{Content, SendOptions};
 
 /// An original to send.
@@ -58,6 +60,30 @@ impl Service {
         sending: &SendOptions<'_>,
     ) -> Result<Original, Error> {
         let image = self.find_visible(caller, id).await?;
+        self.send_permitted_original(image, request, sending).await
+    }
+
+    /// Serves the original of a live image, or a part of it, if a signature grants it.
+    ///
+    /// # Errors
+    /// As for [`Service::original`], or the signature is for something else.
+    pub async fn signed_original(
+        &self,
+        id: ImageId,
+        signed: VerifiedSignature,
+        request: &RangeRequest,
+        sending: &SendOptions<'_>,
+    ) -> Result<Original, Error> {
+        let image = self.find_signed_original(id, signed).await?;
+        self.send_permitted_original(image, request, sending).await
+    }
+
+    async fn send_permitted_original(
+        &self,
+        image: Arc<Image>,
+        request: &RangeRequest,
+        sending: &SendOptions<'_>,
+    ) -> Result<Original, Error> {
         permissions::require_original(&image)?;
         let etag = hex::encode(image.sha256);
         if (sending.is_known)(&etag) {

@@ -49,6 +49,7 @@ const STEPS: &[Step] = &[
     step!(18, "adopted objects", "0018_adopted_objects.sql"),
     step!(19, "uploads", "0019_uploads.sql"),
     step!(20, "shares", "0020_shares.sql"),
+    step!(21, "taken down", "0021_taken_down.sql"),
 ];
 
 /// Migrates the schema to this version. Checks first, so that a role without schema privileges, or a standby, can serve a

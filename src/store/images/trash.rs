@@ -1,4 +1,4 @@
-//! The list of images that their owner has deleted.
+//! The lists of deleted images: those that their owner has deleted, and those that an administrator has taken down.
 
 use chrono::{DateTime, Utc};
 
@@ -26,6 +26,14 @@ pub async fn page(
     if let Some((deleted_at, id)) = after {
         sql.push(" and (deleted_at, id) < (").push_bind(deleted_at).push(", ").push_bind(id.uuid()).push(")");
     }
+    sql.push(" order by deleted_at desc, id desc").push_limit(limit);
+    run.fetch::<Row>(sql).await?.into_iter().map(Row::image).collect()
+}
+
+/// Returns up to `limit` images that administrators have taken down, the most recently deleted first.
+pub async fn taken_down(run: impl Run, user: &UserId, limit: u32) -> Result<Vec<Image>, Error> {
+    let mut sql = Sql::new(concat!("select ", columns!(), " from images where user_id = $1 and taken_down is not null"))
+        .bind(user.as_str());
     sql.push(" order by deleted_at desc, id desc").push_limit(limit);
     run.fetch::<Row>(sql).await?.into_iter().map(Row::image).collect()
 }

@@ -39,6 +39,7 @@ export const texts = {
   trash: {
     title: "Trash",
     empty: "The trash is empty.",
+    takenDown: (names, hasMore) => `Taken down by an administrator: ${names.join(", ")}${hasMore ? " and more" : ""}. Only administrators can restore them.`,
     explanation: (day) => `Deleted pictures can be restored until they are deleted permanently, the oldest here after ${day}.`,
   },
 
@@ -66,6 +67,7 @@ export const texts = {
     madePrivate: (number) => `Only you can see ${count(number, "picture")} now.`,
     madePublic: (number) => `Everyone can see ${count(number, "picture")} now.`,
     deleted: (number) => `${count(number, "picture")} deleted.`,
+    takenDown: (number) => `${count(number, "picture")} taken down.`,
     restored: (number) => `${count(number, "picture")} restored.`,
     failed: (number, reason) => `${count(number, "picture")} failed. ${reason}`,
   },
@@ -159,6 +161,11 @@ export const texts = {
     error: "This picture cannot be shown.",
     delete: "Delete",
     deleted: "Picture deleted.",
+    takeDown: "Take down",
+    takenDown: "Picture taken down.",
+    ofUser: (name, owner) => `“${name}” belongs to ${owner}.`,
+    ofOthers: (number, all) => `Pictures of other users: ${number} of ${all}.`,
+    takeDownEffect: "Nobody sees pictures that are taken down, their links stop working, and only administrators can restore them.",
     undo: "Undo",
     restored: "Picture restored.",
     download: "Download",

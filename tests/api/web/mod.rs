@@ -1,4 +1,5 @@
 mod collections;
+mod originals;
 mod page_pass;
 mod pages;
 mod privacy;

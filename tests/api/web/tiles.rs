@@ -174,3 +174,41 @@ async fn the_tiles_of_the_trash_show_thumbnails_to_their_owner_until_the_image_i
         assert_error(&app.get(&deleted[0].0).await, 404, "NotFound");
     }
 }
+
+#[tokio::test]
+async fn the_trash_names_what_administrators_have_taken_down() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let trash = async |user: &str| app.by(user, Method::GET, "/app/trash/tiles").await.ok();
+    let take_down = async |id: &str| app.send(app.request_as(&admin, Method::DELETE, &format!("/images/{id}"))).await.ok();
+    app.clock.stop();
+    let live = upload(&app, "ann", "live", "private").await.image_id();
+    let deleted = app.post(Form::upload("ann", &jpeg(900, 600, 2))).await.image_id();
+    assert_eq!(trash("ann").await["taken_down"], json!({"names": [], "has_more": false}));
+    app.delete("ann", &deleted).await.ok();
+    app.clock.advance(TimeDelta::seconds(1));
+    for id in [&live, &deleted] {
+        take_down(id).await;
+    }
+    let page = trash("ann").await;
+    assert_eq!(page["taken_down"]["names"][0], "live");
+    assert_eq!(page["taken_down"]["names"].as_array().unwrap().len(), 2);
+    assert_eq!((&page["total"], &page["tiles"]), (&json!(0), &json!([])));
+    assert!(!page.to_string().contains(&live), "nothing leads to the image: {page}");
+    assert_eq!(trash("bob").await["taken_down"]["names"], json!([]));
+    let refused = app.restore("ann", &live).await;
+    assert_error(&refused, 403, "Forbidden");
+    assert!(refused.text().contains("Only administrators can restore it."), "{}", refused.text());
+    for id in [&live, &deleted] {
+        app.send(app.request_as(&admin, Method::POST, &format!("/images/{id}/restore"))).await;
+    }
+    let page = trash("ann").await;
+    assert_eq!((&page["taken_down"]["names"], &page["total"]), (&json!([]), &json!(1)));
+    for number in 0..11 {
+        app.clock.advance(TimeDelta::seconds(1));
+        let form = Form::upload("ann", &jpeg(60, 60, 1)).text("title", &number.to_string());
+        take_down(&app.post(form).await.image_id()).await;
+    }
+    let names = json!(["10", "9", "8", "7", "6", "5", "4", "3", "2", "1"]);
+    assert_eq!(trash("ann").await["taken_down"], json!({"names": names, "has_more": true}));
+}

@@ -5,6 +5,7 @@ import { currentList, putBack, reload, remove } from "./tiles.js";
 import { deselect } from "./selection.js";
 import { request } from "../server.js";
 import { showToast } from "../ui/toasts.js";
+import { isOwner } from "../viewer/deletion.js";
 import { texts } from "../texts.js";
 
 const PARALLEL = 4;
@@ -72,7 +73,8 @@ export async function deleteAll(tiles) {
   const done = await changeEach(tiles, ({ id }) => request("DELETE", `images/${id}`));
   deselect(done);
   for (const tile of done) remove(tile, list);
-  if (done.length > 0) showToast(words.deleted(done.length), { label: texts.viewer.undo, run: () => restoreAll(done, list) });
+  const message = done.some(isOwner) ? words.deleted : words.takenDown;
+  if (done.length > 0) showToast(message(done.length), { label: texts.viewer.undo, run: () => restoreAll(done, list) });
 }
 
 /** Restores deleted pictures in their places. */

@@ -8,7 +8,7 @@ import { Grid } from "./grid.js";
 import { Empty } from "./empty.js";
 import { collection, isTrash } from "./source.js";
 import { SelectionBar } from "./selection_bar.js";
-import { failure, retry, status, tiles, total } from "./tiles.js";
+import { details, failure, retry, status, tiles, total } from "./tiles.js";
 import { CollectionHead, CollectionNotice } from "../collections/page.js";
 import { isStarted, start, startFailure, user } from "../session.js";
 import { date } from "../format.js";
@@ -21,10 +21,12 @@ const words = texts.gallery;
 export const Gallery = observer(() => {
   const isEmpty = status.value === "complete" && tiles.value.length === 0;
   const isRefused = status.value === "failed" && [403, 404].includes(failure.value.status);
+  const takenDown = details.value?.taken_down;
   const hasNotice = collection.value && (isEmpty || isRefused || (isStarted.value && !user.value));
   return html`<main id="content" tabindex="-1" aria-label=${words.label}>
     ${collection.value ? html`<${CollectionHead} />` : visitor ? html`<${VisitorHead} />` : html`<${Summary} />`}
     ${isTrash.value && tiles.value.length > 0 && html`<p class="explanation">${texts.trash.explanation(date(tiles.value.at(-1).purged_after))}</p>`}
+    ${takenDown?.names.length > 0 && html`<p class="explanation">${texts.trash.takenDown(takenDown.names, takenDown.has_more)}</p>`}
     ${hasNotice ? html`<${CollectionNotice} />` : html`${isEmpty ? html`<${Empty} />` : html`<${Grid} />`} <${Progress} />`}
     ${!visitor && html`<${SelectionBar} />`}
   </main>`;

@@ -11,6 +11,8 @@ import { NAME_RULE } from "../collections/new.js";
 import { Question } from "../ui/question.js";
 import { request } from "../server.js";
 import { user } from "../session.js";
+import { canDelete } from "../viewer/deletion.js";
+import { TakeDownQuestion } from "../viewer/take_down.js";
 import { texts } from "../texts.js";
 
 const words = texts.bulk;
@@ -29,6 +31,7 @@ export class SelectionBar extends Component {
     return html`<${Bar} onOpen=${this.open} />
       ${dialog === "tags" && html`<${TagDialog} onClose=${this.close} />`}
       ${dialog === "purge" && html`<${PurgeDialog} onClose=${this.close} />`}
+      ${dialog === "takeDown" && html`<${TakeDownDialog} onClose=${this.close} />`}
       ${dialog === "collection" && html`<${CollectionDialog} onClose=${this.close} />`}`;
   }
 }
@@ -56,14 +59,19 @@ const Changes = observer(
     ${isOwn.value &&
     html`${button("tag", words.tag, () => onOpen("tags"))}
     ${button("lock", words.makePrivate, () => setVisibility(tiles, "private"))}
-    ${button("globe", words.makePublic, () => setVisibility(tiles, "public"))}
-    ${button("trash", texts.viewer.delete, () => deleteAll(tiles))}`}`,
+    ${button("globe", words.makePublic, () => setVisibility(tiles, "public"))} ${button("trash", texts.viewer.delete, () => deleteAll(tiles))}`}
+    ${!isOwn.value && tiles.every(canDelete) && button("trash", texts.viewer.takeDown, () => onOpen("takeDown"))}`,
 );
 
 function PurgeDialog({ onClose }) {
   const tiles = selected.peek();
   const confirm = () => purge(tiles);
   return html`<${Question} title=${words.purge} text=${words.purgeQuestion(tiles.length)} action=${words.purge} onConfirm=${confirm} onClose=${onClose} />`;
+}
+
+function TakeDownDialog({ onClose }) {
+  const tiles = selected.peek();
+  return html`<${TakeDownQuestion} pictures=${tiles} onConfirm=${() => deleteAll(tiles)} onClose=${onClose} />`;
 }
 
 function TagDialog({ onClose }) {

@@ -13,6 +13,11 @@ export function isOwner(tile) {
   return Boolean(user.value) && user.value.id === tile.user_id;
 }
 
+/** Returns whether the user can delete a picture: administrators can take down those of others. The service checks it. */
+export function canDelete(tile) {
+  return isOwner(tile) || Boolean(user.value?.admin);
+}
+
 /** `beforeRemoval` is called when the picture is deleted, and still in its list. */
 export async function deleteWithUndo(tile, beforeRemoval) {
   const list = currentList();
@@ -24,7 +29,7 @@ export async function deleteWithUndo(tile, beforeRemoval) {
   }
   beforeRemoval();
   remove(tile, list);
-  showToast(words.deleted, { label: words.undo, run: () => restore(tile, list) });
+  showToast(isOwner(tile) ? words.deleted : words.takenDown, { label: words.undo, run: () => restore(tile, list) });
 }
 
 async function restore(tile, list) {

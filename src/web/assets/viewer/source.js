@@ -10,7 +10,7 @@ export function sourceOf(tile) {
   const { width, height } = sizes.at(-1);
   // The smallest one is usually in the cache, because the gallery shows it.
   const preview = urlOfSize(tile, sizes[0]);
-  // Thumbnails do not move. The original of a private picture has no URL of this origin.
+  // Thumbnails do not move.
   if (tile.animated && tile.original) {
     return { src: new URL(tile.original, base).href, preview, width: tile.width, height: tile.height };
   }

@@ -2,10 +2,11 @@
 
 import { Component, createRef, html, observer } from "../ui/html.js";
 import { icon } from "../ui/icons.js";
-import { deleteWithUndo, isOwner } from "./deletion.js";
+import { canDelete, deleteWithUndo, isOwner } from "./deletion.js";
 import { Details } from "./details.js";
 import { close, isListed, neighbour, position, renew, show, shown } from "./shown.js";
 import { STEPS, Stage } from "./stage.js";
+import { TakeDownQuestion } from "./take_down.js";
 import { focus } from "../gallery/grid.js";
 import { nameOf, total } from "../gallery/tiles.js";
 import { texts } from "../texts.js";
@@ -25,7 +26,7 @@ export const Viewer = observer(() => {
 class Lightbox extends Component {
   element = createRef();
   stage = createRef();
-  state = { showsDetails: false };
+  state = { showsDetails: false, asksAbout: null };
   isDeleting = false;
 
   componentDidMount() {
@@ -50,11 +51,16 @@ class Lightbox extends Component {
 
   zoom = () => this.stage.current.toggleZoom();
 
-  /** Deletes the picture, and shows the next one. */
-  delete = async () => {
-    if (this.isDeleting || !isOwner(this.props.tile)) return;
-    this.isDeleting = true;
+  delete = () => {
     const { tile } = this.props;
+    if (this.isDeleting || !canDelete(tile)) return;
+    if (isOwner(tile)) this.remove(tile);
+    else this.setState({ asksAbout: tile });
+  };
+
+  /** Deletes a picture, and shows the next one if it is still the one that is shown. */
+  remove = async (tile) => {
+    this.isDeleting = true;
     await deleteWithUndo(tile, () => {
       if (shown.peek()?.id !== tile.id) return;
       const next = neighbour(1) ?? neighbour(-1);
@@ -83,7 +89,7 @@ class Lightbox extends Component {
     act();
   };
 
-  render({ tile, around, number, count }, { showsDetails }) {
+  render({ tile, around, number, count }, { showsDetails, asksAbout }) {
     const button = (name, label, act, properties) =>
       html`<button class="icon-button" title=${label} aria-label=${label} onClick=${act} ...${properties}>${icon(name)}</button>`;
     return html`<div
@@ -98,13 +104,14 @@ class Lightbox extends Component {
       <div class="buttons">
         <p role="status"><span class="hidden">${nameOf(tile)}</span> ${number} / ${count}</p>
         ${button("zoom", words.zoom, this.zoom)} ${button("info", words.details, this.toggleDetails, { "aria-expanded": String(showsDetails) })}
-        ${isOwner(tile) && button("trash", words.delete, this.delete)} ${button("close", words.close, close)}
+        ${canDelete(tile) && button("trash", isOwner(tile) ? words.delete : words.takeDown, this.delete)} ${button("close", words.close, close)}
       </div>
       <div class="arrows">
         ${button("previous", words.previous, () => this.move(-1), { disabled: number === 1 })}
         ${button("next", words.next, () => this.move(1), { disabled: !neighbour(1) })}
       </div>
       ${showsDetails && html`<div class="details"><${visitor ? VisitorDetails : Details} key=${tile.id} tile=${tile} onSaved=${() => renew(tile.id)} /></div>`}
+      ${asksAbout && html`<${TakeDownQuestion} pictures=${[asksAbout]} onConfirm=${() => this.remove(asksAbout)} onClose=${() => this.setState({ asksAbout: null })} />`}
     </div>`;
   }
 }
