@@ -73,7 +73,7 @@ fn page_routes(state: &AppState) -> Router<AppState> {
         .route("/app/session/start", post(sessions::start_session))
         .route("/app/session/refresh", post(sessions::refresh_session))
         .route("/app/session/end", post(sessions::end_session))
-        .route("/app/pass", post(sessions::issue_page_pass));
+        .route("/app/pass", post(sessions::issue_page_pass).delete(sessions::forget_page_pass));
     api::authenticated(authenticated, state)
         .route("/app", get(async || redirect("app/")))
         .route("/app/assets/{digest}/{*file}", get(assets::get_asset))

@@ -58,7 +58,7 @@ pub async fn refresh_session(State(app): State<AppState>, _: NoQuery, headers: H
     let Some(refresh) = cookies::find(&headers, COOKIE) else { return Ok(([NO_STORE], StatusCode::NO_CONTENT).into_response()) };
     match app.service.refresh_tokens(refresh).await {
         Ok(tokens) => session_response(&app, &headers, tokens).await,
-        Err(Error::BadCredentials(_)) => forget_cookie(&app.config, &headers),
+        Err(Error::BadCredentials(_)) => forget_cookie(&app.config, &headers, COOKIE),
         Err(error) => Err(error.into()),
     }
 }
@@ -68,7 +68,7 @@ pub async fn end_session(State(app): State<AppState>, _: NoQuery, headers: Heade
     if let Some(refresh) = cookies::find(&headers, COOKIE) {
         app.service.log_out(refresh).await?;
     }
-    forget_cookie(&app.config, &headers)
+    forget_cookie(&app.config, &headers, COOKIE)
 }
 
 /// Sets the cookie with which the gallery has its first pictures when it is opened the next time. The URL of this endpoint is
@@ -79,11 +79,14 @@ pub async fn issue_page_pass(
     CallerOf(caller): CallerOf,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let value = app.service.page_pass(&caller).await?;
-    let max_age_seconds = REFRESH_TOKEN_LIFETIME.num_seconds();
-    let cookie = Cookie { name: PASS_COOKIE, value: &value, max_age_seconds, same_site: "Strict" };
-    let set_cookie = (header::SET_COOKIE, cookie.to_header(&app.config, &headers)?);
-    Ok((StatusCode::NO_CONTENT, [NO_STORE, set_cookie]).into_response())
+    let pass = app.service.page_pass(&caller).await?;
+    let set_cookie = set_cookie(&app.config, &headers, PASS_COOKIE, &pass, REFRESH_TOKEN_LIFETIME.num_seconds())?;
+    Ok(([NO_STORE, set_cookie], StatusCode::NO_CONTENT).into_response())
+}
+
+/// Removes the cookie, which is of no use after the end of the session.
+pub async fn forget_page_pass(State(app): State<AppState>, _: NoQuery, headers: HeaderMap) -> Result<Response, ApiError> {
+    forget_cookie(&app.config, &headers, PASS_COOKIE)
 }
 
 /// Rejects requests that a page of another site makes. Browsers send this header to https and loopback addresses; elsewhere, the
@@ -106,20 +109,21 @@ async fn session_response(app: &AppState, headers: &HeaderMap, tokens: TokenPair
         email: account.email.as_str(),
         admin: account.admin,
     };
-    let set_cookie = set_cookie(&app.config, headers, &refresh, REFRESH_TOKEN_LIFETIME.num_seconds())?;
+    let set_cookie = set_cookie(&app.config, headers, COOKIE, &refresh, REFRESH_TOKEN_LIFETIME.num_seconds())?;
     Ok(([NO_STORE, set_cookie], Json(session)).into_response())
 }
 
-fn forget_cookie(config: &HttpConfig, headers: &HeaderMap) -> Result<Response, ApiError> {
-    Ok(([NO_STORE, set_cookie(config, headers, "", 0)?], StatusCode::NO_CONTENT).into_response())
+fn forget_cookie(config: &HttpConfig, headers: &HeaderMap, name: &str) -> Result<Response, ApiError> {
+    Ok(([NO_STORE, set_cookie(config, headers, name, "", 0)?], StatusCode::NO_CONTENT).into_response())
 }
 
 fn set_cookie(
     config: &HttpConfig,
     headers: &HeaderMap,
+    name: &str,
     value: &str,
     max_age_seconds: i64,
 ) -> Result<(HeaderName, HeaderValue), Error> {
-    let cookie = Cookie { name: COOKIE, value, max_age_seconds, same_site: "Strict" };
+    let cookie = Cookie { name, value, max_age_seconds, same_site: "Strict" };
     Ok((header::SET_COOKIE, cookie.to_header(config, headers)?))
 }

@@ -4,8 +4,9 @@ import { strict as assert } from "node:assert";
 import { randomUUID } from "node:crypto";
 
 import { assertAccessible } from "./accessibility.mjs";
-import { administer, tabTo } from "./account_page.mjs";
+import { administer } from "./account_page.mjs";
 import { createUser, fillSignIn, openGallery, showsPictures, signIn, tileOf, uploadSmall } from "./gallery_page.mjs";
+import { tabTo } from "./keyboard.mjs";
 import { showsPicture } from "./viewer_checks.mjs";
 
 const REASON = "Nobody sees pictures that are taken down, their links stop working, and only administrators can restore them.";
@@ -87,7 +88,7 @@ export const checks = {
     await dialogOf(page).waitFor({ state: "detached" });
     await showsPicture(page, images[0].image_id);
     await page.keyboard.press("Delete");
-    await tabTo(page, "button", "Cancel");
+    await tabTo(page.getByRole("button", { name: "Cancel", exact: true }));
     await page.keyboard.press("Tab");
     await page.keyboard.press("Enter");
     await showsPicture(page, images[1].image_id);
@@ -111,10 +112,10 @@ export const checks = {
     await select(page, own);
     await barOf(page).getByRole("button", { name: "Delete" }).waitFor();
     await select(page, images[0]);
-    await tabTo(page, "button", "Take down");
+    await tabTo(page.getByRole("button", { name: "Take down", exact: true }));
     await page.keyboard.press("Enter");
     await dialogOf(page).getByText(`Pictures of other users: 1 of 2. ${REASON}`).waitFor();
-    await tabTo(page, "button", "Cancel");
+    await tabTo(page.getByRole("button", { name: "Cancel", exact: true }));
     await page.keyboard.press("Tab");
     await page.keyboard.press("Enter");
     await page.getByText("2 pictures deleted.").waitFor();

@@ -64,7 +64,10 @@ export const checks = {
     await page.getByText("No pictures yet").waitFor();
     await pressOn(page.getByRole("button", { name: "Everyone’s" }));
     await page.waitForURL(/show=everyone/);
-    await pressOn(page.getByRole("button", { name: "Yours" }));
+    // Backwards, because all pictures of everyone follow.
+    await page.keyboard.press("Shift+Tab");
+    await hasFocus(page.getByRole("button", { name: "Yours" }));
+    await page.keyboard.press("Enter");
     await page.getByText("No pictures yet").waitFor();
   },
 

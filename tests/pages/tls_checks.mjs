@@ -25,11 +25,12 @@ function assertSecure(urls) {
   assert.ok(urls.some((url) => url.startsWith("https:")), "requests were recorded");
 }
 
-/** Asserts that the only cookie is secure, out of reach for scripts, and has this path. */
-async function assertCookie(visit, page, path, sameSite) {
+/** Asserts that the only cookies are secure, out of reach for scripts, and have these paths. */
+async function assertCookies(visit, page, paths, sameSite) {
   const cookies = await visit.context.cookies();
   const described = cookies.map(({ httpOnly, secure, sameSite, path }) => ({ httpOnly, secure, sameSite, path }));
-  assert.deepEqual(described, [{ httpOnly: true, secure: true, sameSite, path }]);
+  const expected = paths.map((path) => ({ httpOnly: true, secure: true, sameSite, path }));
+  assert.deepEqual(described.toSorted((one, other) => (one.path < other.path ? -1 : 1)), expected);
   assert.equal(await page.evaluate(() => document.cookie), "");
 }
 
@@ -47,8 +48,10 @@ export const checks = {
     const account = await service.createAccount();
     const { visit, urls } = await openVisit(world);
     const page = await visit.open(service, "app/");
+    const passed = page.waitForResponse(/app\/pass$/);
     await signIn(page, account);
-    await assertCookie(visit, page, `${PREFIX}/app/session`, "Strict");
+    await passed;
+    await assertCookies(visit, page, [`${PREFIX}/app`, `${PREFIX}/app/session`], "Strict");
     await page.reload();
     await page.getByText("No pictures yet").waitFor();
     await openMenu(page);
@@ -102,7 +105,7 @@ export const checks = {
     await shared.getByLabel("Password").fill(PASSWORD);
     await shared.keyboard.press("Enter");
     await showsPictures(shared, [file.name]);
-    await assertCookie(visitor.visit, shared, `${PREFIX}/${pathOf(url)}`, "Lax");
+    await assertCookies(visitor.visit, shared, [`${PREFIX}/${pathOf(url)}`], "Lax");
     await sharedTile(shared, images[0]).click();
     await showsInViewer(shared, images[0]);
     await until(shared, "it is loaded", () => document.querySelector(".slide[aria-hidden=false] img.full")?.naturalWidth > 0);

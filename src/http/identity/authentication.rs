@@ -123,7 +123,7 @@ fn rate_class(method: &Method, path: &str) -> RateClass {
         // This request only signs URLs and stores nothing.
         Method::POST if path == "/images/{image_id}/urls" => RateClass::Read,
         // Pages do this when they are opened, and pages are read.
-        Method::POST if path.starts_with("/app/session/") || path == "/app/pass" => RateClass::Read,
+        _ if path.starts_with("/app/session/") || path == "/app/pass" => RateClass::Read,
         _ => RateClass::Upload,
     }
 }

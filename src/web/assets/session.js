@@ -88,6 +88,7 @@ export async function signOut() {
   await renewing?.catch(() => null);
   await sendToSession("end");
   take(null);
+  await request("DELETE", "app/pass").catch(() => null);
 }
 
 /** Returns whether requests can be repeated for the same user with a new access token. */

@@ -69,6 +69,9 @@ async fn a_pass_is_for_the_gallery_only() {
     // It does not issue another one.
     let again = app.send(app.request(Method::POST, "/app/pass").header("cookie", &cookie)).await;
     assert_error(&again, 401, "Unauthorized");
+    let forgotten = app.send(app.request(Method::DELETE, "/app/pass")).await;
+    assert_eq!(forgotten.status, 204);
+    assert!(forgotten.header("set-cookie").contains("=; Max-Age=0; "), "{}", forgotten.header("set-cookie"));
 }
 
 #[tokio::test]
