@@ -45,7 +45,7 @@ struct Asset {
 pub const SCRIPT: &str = "app.js";
 pub const STYLES: &str = "app.css";
 
-/// The folder of third-party files, which are served unmodified.
+/// The folder of third-party files. Those that are not part of [`SCRIPT`] are served from there.
 const VENDOR: &str = "vendor/";
 
 /// The media types of the files that are served, by extension.
@@ -56,8 +56,7 @@ const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=3153600
 
 impl Assets {
     fn read() -> Self {
-        let sources: BTreeMap<String, String> =
-            Files::iter().filter(|name| !name.starts_with(VENDOR)).filter_map(source).collect();
+        let sources: BTreeMap<String, String> = Files::iter().filter_map(source).collect();
         let vendored = Files::iter().filter(|name| name.starts_with(VENDOR) || name.ends_with(".svg"));
         let mut files: BTreeMap<String, Asset> =
             vendored.filter_map(|name| Some((name.to_string(), Asset::of_file(&name)?))).collect();

@@ -1,9 +1,8 @@
-//! Joins the modules of the pages into one script, and their styles into one file: one request instead of thirty, and two thirds of
-//! the compressed size.
+//! Joins the modules of the pages into one script, and their styles into one file: one request instead of eighty, and two thirds of
+//! the compressed size. Browsers have few connections for HTTP/1.1, and request the first pictures together with the script.
 //!
 //! It understands only what these modules use: imports and exports by name, one statement per line or in braces, without cycles.
-//! Each module becomes a function that returns what it exports, so that modules cannot see each other's other names. Third-party
-//! modules stay files of their own, and are imported at the top.
+//! Each module becomes a function that returns what it exports, so that modules cannot see each other's other names.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -11,14 +10,14 @@ use std::fmt::Write;
 /// Sources by path, relative to the folder of all files.
 pub type Sources<'a> = BTreeMap<&'a str, &'a str>;
 
-/// Third-party modules.
+/// Third-party modules. They are minified, import nothing, and end with their exports.
 const VENDOR: &str = "vendor/";
 
 /// Returns a script that runs the module `entry` after all that it imports.
 pub fn script(sources: &Sources, entry: &str) -> String {
-    let mut bundle = Bundle { sources, joined: String::new(), vendored: String::new(), names: BTreeMap::new() };
+    let mut bundle = Bundle { sources, joined: String::new(), names: BTreeMap::new() };
     bundle.add(entry);
-    bundle.vendored + &bundle.joined
+    bundle.joined
 }
 
 /// Joins styles without comments and indentation.
@@ -29,8 +28,6 @@ pub fn styles<'a>(sources: impl IntoIterator<Item = &'a str>) -> String {
 struct Bundle<'a> {
     sources: &'a Sources<'a>,
     joined: String,
-    /// The imports of third-party modules.
-    vendored: String,
     /// The names that hold the exports of the modules, by path.
     names: BTreeMap<String, String>,
 }
@@ -43,13 +40,14 @@ impl Bundle<'_> {
         }
         let name = format!("$m{}", self.names.len());
         self.names.insert(path.to_owned(), name.clone());
-        if path.starts_with(VENDOR) {
-            let _infallible = writeln!(self.vendored, "import * as {name} from \"./{path}\";");
-            return name;
-        }
+        let source = self.sources.get(path).copied().unwrap_or_default();
         let (mut body, mut exports) = (String::new(), Vec::new());
-        for statement in statements(&strip(self.sources.get(path).copied().unwrap_or_default())) {
-            self.add_statement(path, statement, &mut body, &mut exports);
+        if path.starts_with(VENDOR) {
+            (body, exports) = split_minified(source);
+        } else {
+            for statement in statements(&strip(source)) {
+                self.add_statement(path, statement, &mut body, &mut exports);
+            }
         }
         let exports = exports.join(", ");
         let _infallible = writeln!(self.joined, "const {name} = (() => {{\n{body}return {{ {exports} }};\n}})();");
@@ -74,6 +72,21 @@ impl Bundle<'_> {
         } else {
             body.push_str(statement);
         }
+    }
+}
+
+/// Splits a minified module into its body and its exports: `export{a as b};`, or one default export, at the end.
+fn split_minified(source: &str) -> (String, Vec<String>) {
+    let code = source.split("//# sourceMappingURL=").next().unwrap_or_default().trim_end();
+    match code.rsplit_once("export{") {
+        Some((body, names)) => {
+            let name = |export: &str| match export.split_once(" as ") {
+                Some((local, name)) => format!("{name}: {local}"),
+                None => export.to_owned(),
+            };
+            (format!("{body}\n"), names.trim_end_matches(['}', ';']).split(',').map(name).collect())
+        }
+        None => (code.replacen("export default ", "const $default = ", 1) + ";\n", vec!["default: $default".to_owned()]),
     }
 }
 
@@ -186,8 +199,11 @@ mod tests {
                  async function b() {\n  return 1;\n}\n",
             ),
             ("lib/b.js", "import { a } from \"./a.js\";\nexport { h } from \"../vendor/h.js\";\nexport class C {}\n"),
+            ("vendor/h.js", "var t=1,n=()=>t;export{n as h,t};\n//# sourceMappingURL=h.js.map\n"),
+            ("vendor/x.js", "var n=1;export default function(t){return n+t}"),
         ]);
-        let expected = "import * as $m2 from \"./vendor/h.js\";\nimport * as $m3 from \"./vendor/x.js\";\nconst $m1 = (() => {\nconst {\nh,\n} = \
+        let expected = "const $m2 = (() => {\nvar t=1,n=()=>t;\nreturn { h: n, t };\n})();\nconst $m3 = (() => {\nvar n=1;const $default = \
+                        function(t){return n+t};\nreturn { default: $default };\n})();\nconst $m1 = (() => {\nconst {\nh,\n} = \
                         $m2;\nconst x = $m3.default;\nconst a = h(x);\nasync function b() {\nreturn 1;\n}\nreturn { a, b };\n})();\nconst $m4 = \
                         (() => {\nconst { a } = $m1;\nclass C {}\nreturn { h: $m2.h, C };\n})();\nconst $m0 = (() => {\nconst { a, b: c } = \
                         $m1;\nrun(a, c);\nreturn {  };\n})();\n";

@@ -37,10 +37,6 @@ const PAGE_HEADERS: [(HeaderName, HeaderValue); 4] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
 ];
 
-/// What the script imports, to be requested together with it.
-pub const PRELOADED: [&str; 3] =
-    ["vendor/preact/preact.module.js", "vendor/htm/htm.module.js", "vendor/signals-core/signals-core.module.js"];
-
 /// The frame of all pages.
 #[derive(Template)]
 #[template(path = "app.html", config = "src/web/askama.toml")]

@@ -120,7 +120,7 @@ async fn everything_on_the_page_of_a_share_is_below_s() {
     let base = reqwest::Url::parse(&app.url(&path)).unwrap();
     let links = [" src=\"", " href=\""].into_iter().flat_map(|start| page.text().split(start).skip(1));
     let links: Vec<_> = links.map(|rest| base.join(rest.split('"').next().unwrap()).unwrap()).collect();
-    assert!(links.len() > 5, "{links:?}");
+    assert!(links.len() > 3, "{links:?}");
     for link in links {
         assert!(link.path().starts_with("/s/"), "{link}");
         let file = app.get(&format!("{}?{}", link.path(), link.query().unwrap_or_default())).await;
