@@ -1,5 +1,7 @@
 // Frames and memory while scrolling through the gallery to its end, with a quarter of the CPU.
 
+import { readFileSync } from "node:fs";
+
 import { logIn, withBrowser } from "./browser.mjs";
 
 const SLOWDOWN = 4;
@@ -25,11 +27,25 @@ export async function measureScrolling(tools, service, account, count) {
       const { usedSize } = await session.send("Runtime.getHeapUsage");
       const { nodes } = await session.send("Memory.getDOMCounters");
       const tiles = await page.$$eval(".tile", ({ length }) => length);
-      console.log(`after ${step}: ${(usedSize / 1e6).toFixed(1)} MB of JavaScript heap, ${nodes} nodes, ${tiles} tiles`);
+      const memory = await privateMemory(browser);
+      console.log(
+        `after ${step}: ${(memory / 1e6).toFixed(0)} MB of memory, ${(usedSize / 1e6).toFixed(1)} MB of it JavaScript heap, ${nodes} nodes, ${tiles} tiles`,
+      );
     }
     const long = frames.filter((duration) => duration > LONG_FRAME_MS).length;
     console.log(`${frames.length} frames, ${((100 * long) / frames.length).toFixed(2)} % took longer than ${LONG_FRAME_MS} ms`);
   });
+}
+
+/** Returns the memory of the process that renders the page, in bytes, without what it shares with others. */
+async function privateMemory(browser) {
+  const session = await browser.target().createCDPSession();
+  const { processInfo } = await session.send("SystemInfo.getProcessInfo");
+  const sizes = processInfo.filter(({ type }) => type === "renderer").map(({ id }) => {
+    const memory = readFileSync(`/proc/${id}/smaps_rollup`, "utf8");
+    return 1024 * Number(/^Private_Dirty:\s+(\d+) kB/m.exec(memory)[1]);
+  });
+  return Math.max(...sizes);
 }
 
 /** In the page: scrolls until so many pictures have been passed. Returns the durations of all frames in milliseconds. */

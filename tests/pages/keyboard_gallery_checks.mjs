@@ -178,4 +178,20 @@ export const checks = {
     await page.locator(".tile").waitFor();
     assert.equal((await send(service, user, "GET", "trash")).total_count, 0);
   },
+
+  async "A message with Undo stays while it has the focus"(world, visit) {
+    const { images, page } = await openPictures(world, visit, 2);
+    await page.clock.install();
+    await pressOn(tileOf(page, images[0]), "Space");
+    await pressOn(bar(page).getByRole("button", { name: "Delete" }));
+    const undo = page.getByRole("button", { name: "Undo" });
+    await tabTo(undo);
+    await page.clock.runFor(60_000);
+    await hasFocus(undo);
+    await page.keyboard.press("Enter");
+    await showsPictures(page, images.map(nameOf));
+    await page.getByText("1 picture restored.").waitFor();
+    await page.clock.runFor(60_000);
+    assert.equal(await page.locator(".toast").count(), 0);
+  },
 };

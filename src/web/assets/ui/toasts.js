@@ -4,6 +4,8 @@ import { signal } from "../vendor/signals-core/signals-core.module.js";
 import { html, observer } from "./html.js";
 
 const SHOWN_MS = 8000;
+/** How long messages stay that someone has just used. */
+const STAYING_MS = 3000;
 
 const toasts = signal([]);
 let lastId = 0;
@@ -12,7 +14,13 @@ let lastId = 0;
 export function showToast(message, action = null) {
   const toast = { id: ++lastId, message, action };
   toasts.value = [...toasts.value, toast];
-  setTimeout(() => dismiss(toast), SHOWN_MS);
+  setTimeout(() => expire(toast), SHOWN_MS);
+}
+
+/** Removes a message, unless someone is about to use one: the others would move. */
+function expire(toast) {
+  if (document.querySelector(".toasts:is(:hover, :focus-within)")) setTimeout(() => expire(toast), STAYING_MS);
+  else dismiss(toast);
 }
 
 function dismiss(toast) {
