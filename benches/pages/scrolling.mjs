@@ -7,6 +7,8 @@ import { logIn, withBrowser } from "./browser.mjs";
 const SLOWDOWN = 4;
 const PIXELS_PER_FRAME = 60;
 const LONG_FRAME_MS = 50;
+/** Elements that are loading or animated are not garbage yet. */
+const SETTLED_MS = 2000;
 /** Memory is measured after so many pictures, and at the end. */
 const STEPS = [1000, 2500, 5000];
 
@@ -23,6 +25,7 @@ export async function measureScrolling(tools, service, account, count) {
     let frames = [];
     for (const step of [...STEPS.filter((step) => step < count), count]) {
       frames = frames.concat(await page.evaluate(scroll, step, PIXELS_PER_FRAME));
+      await new Promise((resolve) => setTimeout(resolve, SETTLED_MS));
       await session.send("HeapProfiler.collectGarbage");
       const { usedSize } = await session.send("Runtime.getHeapUsage");
       const { nodes } = await session.send("Memory.getDOMCounters");

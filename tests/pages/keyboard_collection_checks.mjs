@@ -4,7 +4,7 @@ import { strict as assert } from "node:assert";
 
 import { hasOrder, openCollection, send } from "./collection_page.mjs";
 import { createUser, openGallery, showsPictures, tileOf, until, uploadSmall } from "./gallery_page.mjs";
-import { chooseOption, pressOn, tabTo, typeInto } from "./keyboard.mjs";
+import { chooseOption, pressOn, typeInto } from "./keyboard.mjs";
 import { picture } from "./upload_page.mjs";
 
 const PRIVATE = "Private: only its owner can see it";
@@ -20,10 +20,11 @@ function linkTo(page, name) {
 /** Chooses files with the file picker of a collection’s page. */
 async function addPicture(page, file) {
   const menu = page.locator("details.menu").filter({ hasText: "Add pictures" });
+  // Early, because the browser must be ready before a key opens the file picker.
+  const chooser = page.waitForEvent("filechooser");
   await pressOn(menu.locator("summary"));
-  await tabTo(menu.locator("input[type=file]"));
-  const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.keyboard.press("Space")]);
-  await chooser.setFiles([file]);
+  await pressOn(menu.locator("input[type=file]"), "Space");
+  await (await chooser).setFiles([file]);
 }
 
 export const checks = {

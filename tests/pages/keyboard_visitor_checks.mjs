@@ -3,7 +3,7 @@
 import { strict as assert } from "node:assert";
 
 import { showsPictures, until } from "./gallery_page.mjs";
-import { pressOn, tabTo } from "./keyboard.mjs";
+import { pressOn } from "./keyboard.mjs";
 import { addedTo, isClosed, openRefused, shareCollection, sharedTile, showsInViewer } from "./share_page.mjs";
 import { areUploaded, panelOf, picture, textFile } from "./upload_page.mjs";
 
@@ -33,9 +33,10 @@ export const checks = {
     const { service, user, share } = await shareCollection(await world.trusted(), ["1"], { max_guest_images: 2 });
     const page = await visit.open(service, share.path);
     const file = picture("added.png");
-    await tabTo(page.locator("input[type=file]"));
-    const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.keyboard.press("Space")]);
-    await chooser.setFiles([textFile("notes.jpg"), file]);
+    // Early, because the browser must be ready before a key opens the file picker.
+    const chooser = page.waitForEvent("filechooser");
+    await pressOn(page.locator("input[type=file]"), "Space");
+    await (await chooser).setFiles([textFile("notes.jpg"), file]);
     await areUploaded(page, [file]);
     await showsPictures(page, ["1", file.name]);
     assert.equal(await addedTo(service, user, share), 1);

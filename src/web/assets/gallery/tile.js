@@ -29,6 +29,8 @@ export class Tile extends Component {
 
   componentWillUnmount() {
     clearTimeout(this.timer);
+    // Cancels the request of a picture that was scrolled past.
+    if (!this.state.loaded) ["srcset", "src"].forEach((name) => this.image.current?.removeAttribute(name));
   }
 
   componentDidUpdate({ tile }, { isLate }) {
