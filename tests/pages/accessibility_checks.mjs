@@ -5,6 +5,7 @@ import { administer, createPlan, openAccount, openAdministration } from "./accou
 import { send } from "./collection_page.mjs";
 import { createUser, nameOf, openGallery, sharedPictures, showsPictures, tileOf } from "./gallery_page.mjs";
 import { expectRefusal, openRefused, shareCollection, sharedTile, showsInViewer } from "./share_page.mjs";
+import { hold } from "./upload_page.mjs";
 import { showsPicture } from "./viewer_checks.mjs";
 
 const WIDTHS = [360, 1280];
@@ -30,6 +31,18 @@ export const checks = {
     await page.locator("summary[aria-label='Filters']").click();
     await page.getByLabel("Tags", { exact: true }).waitFor();
     await assertAccessibleEverywhere(world, page);
+  },
+
+  async "The gallery has no serious barriers while its pictures are loading"(world, visit) {
+    const service = await world.trusted();
+    const { owner, images } = await sharedPictures(service);
+    const release = await hold(visit, "**/thumbnail?*");
+    const page = await openGallery(visit, service, owner);
+    await showsPictures(page, images.map(nameOf));
+    await page.locator(".tile canvas").first().waitFor();
+    await page.getByRole("link", { name: nameOf(images[0]), exact: true }).waitFor();
+    await assertAccessibleEverywhere(world, page);
+    release();
   },
 
   async "The empty gallery and the dialog for the user name have no serious barriers"(world, visit) {

@@ -83,8 +83,11 @@ export class Tile extends Component {
     const name = nameOf(tile);
     const pixels = Object.fromEntries(Object.entries(box).map(([side, value]) => [side, `${value}px`]));
     const label = tile.private ? `${name} (${texts.gallery.private})` : name;
+    const hasFailed = failed || tile.sizes.length === 0;
+    // A hidden picture gives the link no name.
+    const nameUntilLoaded = loaded || hasFailed ? null : label;
     return html`<li class=${isSelected ? "tile selected" : "tile"} style=${{ ...pixels, backgroundColor: loaded ? "transparent" : averageColor(tile.placeholder) }}>
-      <a href=${urlOf(isTrash.peek() ? { view: "trash" } : { image: tile.id, query: route.peek().query })} data-index=${index} onClick=${this.open} onKeyDown=${this.press}>
+      <a href=${urlOf(isTrash.peek() ? { view: "trash" } : { image: tile.id, query: route.peek().query })} data-index=${index} aria-label=${nameUntilLoaded} onClick=${this.open} onKeyDown=${this.press}>
         ${tile.sizes.length > 0 &&
         html`<img
           ref=${this.image}
@@ -101,7 +104,7 @@ export class Tile extends Component {
           onError=${this.fail}
         />`}
         ${isLate && html`<canvas ref=${this.canvas} aria-hidden="true"></canvas>`}
-        ${(failed || tile.sizes.length === 0) && html`<span class="failed">${name}: ${texts.gallery.unavailable}</span>`}
+        ${hasFailed && html`<span class="failed">${name}: ${texts.gallery.unavailable}</span>`}
         ${tile.private && html`<span class="badge">${icon("lock")}</span>`}
       </a>
       ${!visitor &&
