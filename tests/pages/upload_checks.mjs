@@ -200,7 +200,7 @@ export const checks = {
     const [file] = pictures(1);
     await choose(page, [file]);
     await areUploaded(page, [file]);
-    assert.deepEqual(await namesOf(page), [file.name]);
+    await showsPictures(page, [file.name]);
     await assertStored(service, other, [file]);
     await assertStored(service, user, []);
   },
