@@ -9,8 +9,9 @@ use crate::service::error::Error;
 /// The number of tiles in a page. They fill the first screen.
 pub const TILES: u32 = 24;
 
-/// The number of pictures that are requested together with the scripts.
-const PRELOADED: usize = 6;
+/// The number of pictures that are requested together with the scripts: those on the first screen of a phone. With half of them, the
+/// largest one waits for the scripts, and is painted a second later on a slow connection.
+const PRELOADED: usize = 12;
 
 /// The first pictures of a list.
 #[derive(Debug, Default)]
