@@ -18,6 +18,8 @@ export async function measureScrolling(tools, service, account, count) {
     const page = await browser.newPage();
     await page.setViewport({ width: 1280, height: 800 });
     const session = await page.createCDPSession();
+    // Otherwise, the browser keeps a copy of all responses, for developer tools.
+    await page._client().send("Network.disable");
     await page.goto(`${service.url}/app/`);
     await page.waitForSelector(".tile img.loaded");
     await session.send("Emulation.setCPUThrottlingRate", { rate: SLOWDOWN });

@@ -19,8 +19,6 @@ export const focus = { picture: () => {} };
 
 export class Grid extends Component {
   element = createRef();
-  /** The elements of the tiles that are rendered, by index. Preact skips elements that it already has. */
-  elements = new Map();
   state = { tiles: [], rows: [], width: 0, from: 0, to: 0, selected: new Set() };
 
   componentDidMount() {
@@ -58,8 +56,6 @@ export class Grid extends Component {
     const isSame = (row) => width === widthBefore && row.first + row.widths.length < (change < 0 ? all.length : change);
     const above = known.slice(0, firstIndex(known, (row) => !isSame(row)));
     const rows = justify(all, width, GAP, rowHeight(width), above);
-    const first = rows[above.length]?.first ?? 0;
-    for (const index of this.elements.keys()) if (index >= first) this.elements.delete(index);
     this.setState({ tiles: all, rows, width, ...this.visible(rows) });
   }
 
@@ -101,25 +97,16 @@ export class Grid extends Component {
   };
 
   render(_, { tiles: all, rows, from, to, selected }) {
-    const elements = new Map();
-    for (const row of rows.slice(from, to)) {
-      row.widths.forEach((width, column) => {
-        const index = row.first + column;
-        const isSelected = selected.has(all[index].id);
-        const known = this.elements.get(index);
+    const tilesOf = (row) =>
+      row.widths.map((width, column) => {
+        const tile = all[row.first + column];
         const box = { left: row.lefts[column], top: row.top, width, height: row.height };
-        elements.set(index, known?.props.isSelected === isSelected ? known : elementOf(all[index], index, box, isSelected));
+        return html`<${Tile} key=${tile.id} tile=${tile} index=${row.first + column} box=${box} isSelected=${selected.has(tile.id)} />`;
       });
-    }
-    this.elements = elements;
     return html`<ul class=${selected.size > 0 ? "grid selecting" : "grid"} ref=${this.element} style=${{ height: `${heightOf(rows)}px` }} onKeyDown=${this.move}>
-      ${[...elements.values()]}
+      ${rows.slice(from, to).flatMap(tilesOf)}
     </ul>`;
   }
-}
-
-function elementOf(tile, index, box, isSelected) {
-  return html`<${Tile} key=${tile.id} tile=${tile} index=${index} box=${box} isSelected=${isSelected} />`;
 }
 
 /** Returns the index of the first row for which a condition is true, as it is for all rows below; or else the number of rows. */
