@@ -1,5 +1,7 @@
 //! Images that visitors add to a shared collection: whose they are, how many there can be, and what is refused.
 
+use std::time::{Duration, Instant};
+
 use chrono::TimeDelta;
 use futures::future::join_all;
 use reqwest::{Method, RequestBuilder};
@@ -7,7 +9,10 @@ use serde_json::{Value, json};
 
 use super::collections::{add_image, create_collection, list_image_ids, post_collection, public_image_ids, upload};
 use super::shares::{create_share, own_path, patch_share, path};
+use crate::harness::client::Client;
 use crate::harness::pictures::{jpeg, padded};
+use crate::harness::process::Process;
+use crate::harness::proxy::{Fault, Proxied};
 use crate::harness::{Answer, Form, TestApp, assert_error};
 
 fn request(app: &TestApp, share: &Value, form: Form) -> RequestBuilder {
@@ -297,4 +302,41 @@ async fn keys_of_the_owner_and_of_other_shares_are_different_keys() {
     let key = "k".repeat(255);
     let long = added(&add_with_key(&app, &share, &key, 3).await);
     assert_eq!(added(&add_with_key(&app, &share, &key, 3).await), long);
+}
+
+/// An image that a visitor adds has the visibility of the collection. Until it is stored, the owner may change that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_that_is_processed_while_its_collection_becomes_private_is_not_added() {
+    let proxied = Proxied::new().await;
+    let process = Process::start(&proxied.home, &[("S3_TIMEOUT", "600")]).await;
+    let client = Client::new(process.address);
+    let request = |method, path: &str| client.request(method, path).header("X-User-Id", "alice");
+    let send = async |request: RequestBuilder| Answer::read(request.send().await.unwrap()).await;
+    assert_eq!(send(request(Method::POST, "/collections").json(&json!({"name": "c"}))).await.status, 201);
+    let fields = json!({"collection": "c", "max_guest_images": 5});
+    let share = send(request(Method::POST, "/shares").json(&fields)).await.json();
+    let adding = || {
+        let form = Form::new().file(&jpeg(64, 64, 1)).finish();
+        request(Method::POST, &format!("{}/images", path(&share))).header("Content-Type", Form::content_type()).body(form)
+    };
+
+    proxied.storage.set(Fault::Hang);
+    let held = tokio::spawn(adding().send());
+    let started = Instant::now();
+    while !client.get("/metrics").await.text().contains("intents{state=\"uploading\"} 1\n") {
+        assert!(started.elapsed() < Duration::from_secs(60), "the upload never reaches the storage");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    send(request(Method::PATCH, "/collections/c").json(&json!({"visibility": "private"}))).await.ok();
+    proxied.storage.set(Fault::None);
+    let refused = Answer::read(held.await.unwrap().unwrap()).await;
+    assert_error(&refused, 409, "Conflict");
+    assert_eq!(refused.json()["message"], "The collection was changed at the same time. Try again.");
+    let shown = client.get(&path(&share)).await.ok();
+    assert_eq!((&shown["total_count"], &shown["guest_images_left"]), (&json!(0), &json!(5)));
+    // Tried again, it is private.
+    let image = format!("/images/{}", added(&send(adding()).await));
+    assert_error(&client.get(&image).await, 404, "NotFound");
+    send(request(Method::GET, &image)).await.ok();
+    process.stop().await;
 }
