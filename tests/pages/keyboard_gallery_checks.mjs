@@ -137,6 +137,28 @@ export const checks = {
     assert.deepEqual(stored.images.map(({ title, tags }) => [title, tags.join()]), [["2", "sun"], ["3", "sun"]]);
   },
 
+  async "After an action on selected pictures, the keyboard goes on where the selection was"(world, visit) {
+    const { images, page } = await openPictures(world, visit, 4);
+    const act = async (image, name) => {
+      await pressOn(tileOf(page, image), "Space");
+      await pressOn(bar(page).getByRole("button", { name }));
+      await bar(page).waitFor({ state: "detached" });
+    };
+    await act(images[1], "Clear the selection");
+    await hasFocus(tileOf(page, images[1]));
+    await act(images[1], "Make private");
+    await hasFocus(page.locator(".tile a").nth(1));
+    await act(images[2], "Delete");
+    await hasFocus(tileOf(page, images[3]));
+    await act(images[3], "Delete");
+    await hasFocus(page.locator(".tile a").nth(1));
+    // With the mouse, the page does not scroll to the selection.
+    await tileOf(page, images[0]).press("Space");
+    await bar(page).getByRole("button", { name: "Clear the selection" }).click();
+    await bar(page).waitFor({ state: "detached" });
+    await until(page, "nothing has the focus", () => document.activeElement === document.body);
+  },
+
   async "In a long gallery, Tab reaches what can be done with selected pictures, and the list of uploads"(world, visit) {
     const { page, gallery, ids } = await openSynthetic(world, visit, 900);
     await tabTo(page.locator(".tile a"));

@@ -80,14 +80,14 @@ export class Grid extends Component {
     return { from, to };
   }
 
-  /** Arrow keys move between pictures. Tab leads to what can be done with the selected ones, however many others follow. */
+  /** Arrow keys move between pictures. Tab leads to what can be done with the selected ones, or to Undo, however many others follow. */
   move = (event) => {
     const current = Number(event.target.dataset?.index ?? NaN);
     // With Alt, the browser goes back, or a picture is moved.
     if (event.altKey) return;
-    const actions = event.key === "Tab" && !event.shiftKey && selection.peek().size > 0 && document.querySelector(".selection-bar button");
-    if (actions) {
-      actions.focus();
+    const action = event.key === "Tab" && !event.shiftKey && document.querySelector(".selection-bar button, .toast button");
+    if (action) {
+      action.focus();
       event.preventDefault();
     }
     const next = neighbour(this.state.rows, current, event.key);

@@ -4,8 +4,10 @@ import { Component, html, observer } from "../ui/html.js";
 import { Dialog } from "../ui/dialog.js";
 import { icon } from "../ui/icons.js";
 import { addTags, collect, deleteAll, purge, restore, setVisibility } from "./bulk.js";
+import { focus } from "./grid.js";
 import { clear, isOwn, selected } from "./selection.js";
 import { collection, isTrash } from "./source.js";
+import { tiles as all } from "./tiles.js";
 import { moveToEdge, takeOut } from "../collections/order.js";
 import { NAME_RULE } from "../collections/new.js";
 import { Question } from "../ui/question.js";
@@ -41,15 +43,28 @@ const Bar = observer(({ onOpen }) => {
   if (tiles.length === 0) return null;
   const button = (name, label, act) =>
     html`<button class="icon-button" title=${label} aria-label=${label} onClick=${act}>${icon(name)}</button>`;
-  return html`<div class="selection-bar" role="toolbar" aria-label=${words.label}>
+  return html`<${Toolbar} first=${all.peek().indexOf(tiles[0])}>
     ${button("close", words.clear, clear)}
     <span role="status">${words.selected(tiles.length)}</span>
     <div class="spacer"></div>
     ${isTrash.value
       ? html`${button("restore", words.restore, () => restore(tiles))} ${button("trash", words.purge, () => onOpen("purge"))}`
       : html`<${Changes} tiles=${tiles} button=${button} onOpen=${onOpen} />`}
-  </div>`;
+  <//>`;
 });
+
+/** `first`: the index of the first selected picture. */
+class Toolbar extends Component {
+  componentWillUnmount() {
+    // The keyboard goes on where the selection was, in what is left of the list.
+    if (!document.activeElement.matches(".selection-bar :focus-visible")) return;
+    requestAnimationFrame(() => focus.picture((all.peek()[this.props.first] ?? all.peek().at(-1))?.id));
+  }
+
+  render({ children }) {
+    return html`<div class="selection-bar" role="toolbar" aria-label=${words.label}>${children}</div>`;
+  }
+}
 
 const Changes = observer(
   ({ tiles, button, onOpen }) => html`${collection.value &&

@@ -15,8 +15,14 @@ export class Dialog extends Component {
     queueMicrotask(() => this.opener?.focus?.());
   }
 
+  /** The `close` event comes later. A key that is pressed until then would have no effect. */
+  cancel = (event) => {
+    event.preventDefault();
+    this.props.onClose();
+  };
+
   render({ title, onClose, children }) {
-    return html`<dialog ref=${this.element} class="dialog" aria-label=${title} onClose=${onClose}>
+    return html`<dialog ref=${this.element} class="dialog" aria-label=${title} onCancel=${this.cancel} onClose=${onClose}>
       <h2>${title}</h2>
       ${children}
     </dialog>`;
