@@ -48,6 +48,9 @@ pub const STYLES: &str = "app.css";
 /// The folder of third-party files. Those that are not part of [`SCRIPT`] are served from there.
 const VENDOR: &str = "vendor/";
 
+/// A third-party module that the pages load later. It is not minified.
+const PLACEHOLDERS: &str = "vendor/thumbhash/thumbhash.js";
+
 /// The media types of the files that are served, by extension.
 const CONTENT_TYPES: [(&str, &str); 3] =
     [(".js", "text/javascript; charset=utf-8"), (".css", "text/css; charset=utf-8"), (".svg", "image/svg+xml")];
@@ -62,10 +65,12 @@ impl Assets {
             vendored.filter_map(|name| Some((name.to_string(), Asset::of_file(&name)?))).collect();
         let texts: Sources = sources.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
         let styles = texts.iter().filter(|(name, _)| name.ends_with(".css")).map(|(_, text)| *text);
-        files.extend([
-            (SCRIPT.to_owned(), Asset::new(SCRIPT, bundle::script(&texts, "main.js").into())),
-            (STYLES.to_owned(), Asset::new(STYLES, bundle::styles(styles).into())),
-        ]);
+        let joined = [
+            (SCRIPT, bundle::script(&texts, "main.js")),
+            (STYLES, bundle::styles(styles)),
+            (PLACEHOLDERS, texts.get(PLACEHOLDERS).copied().map(bundle::strip).unwrap_or_default()),
+        ];
+        files.extend(joined.map(|(name, text)| (name.to_owned(), Asset::new(name, text.into()))));
         let mut hash = Sha256::new();
         for (name, asset) in &files {
             hash.update(format!("{name}\0{}\0", asset.bytes.len()));

@@ -124,7 +124,7 @@ fn declared_name(declaration: &str) -> Option<&str> {
 }
 
 /// Removes indentation, empty lines, and comments that have lines of their own.
-fn strip(text: &str) -> String {
+pub fn strip(text: &str) -> String {
     let mut is_comment = false;
     let mut stripped = String::with_capacity(text.len());
     for line in text.lines().map(str::trim) {

@@ -23,6 +23,7 @@ use crate::http::request::parameters::{NoQuery, PathParam, PathParams};
 use crate::http::sharing::shared_images::{open, set_pass};
 use crate::model::collection::CollectionName;
 use crate::model::id::ImageId;
+use crate::model::image::Visibility;
 use crate::model::share::ShareTarget;
 use crate::service::error::Error;
 use crate::service::sharing::share_access::OpenShare;
@@ -38,7 +39,8 @@ struct SharedPage<'a> {
     preview: &'a Preview,
     /// The path of the tiles and uploads of the page, relative to the base URL of the service.
     source: String,
-    guest_images_left: u32,
+    /// How many images visitors can still add, and who can see these; `None` if they cannot add any.
+    guest_images: Option<(u32, Visibility)>,
     /// The only image, which the page opens.
     image: Option<ImageId>,
 }
@@ -80,7 +82,7 @@ pub async fn show_share(
             first: FirstPage::new(&format!("{source}/tiles"), "../", &tiles)?,
             preview: &preview,
             source,
-            guest_images_left: share.share.guest_images_left(),
+            guest_images: share.share.terms.max_guest_images.map(|_| (share.share.guest_images_left(), images.visibility)),
             image: match share.share.target {
                 ShareTarget::Image(id) => Some(id),
                 ShareTarget::Collection(..) => None,
@@ -193,7 +195,7 @@ pub async fn show_collection(
             first: FirstPage::new(&format!("{source}/tiles"), "../", &TilePageView::new(&tiles))?,
             preview: &preview,
             source,
-            guest_images_left: 0,
+            guest_images: None,
             image: None,
         };
         pages::respond(StatusCode::OK, app.config.noindex, &page)

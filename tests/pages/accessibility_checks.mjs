@@ -58,7 +58,7 @@ export const checks = {
 
   async "The dialog to sign in has no serious barriers"(world, visit) {
     const page = await visit.open(await world.required(), "app/");
-    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("banner").getByRole("button", { name: "Sign in" }).click();
     await page.getByRole("dialog").waitFor();
     await assertAccessibleEverywhere(world, page);
   },

@@ -56,7 +56,7 @@ export const checks = {
     const account = await service.createAccount({ plan });
     await uploadSmall(service, account, ["One", "Two"]);
     const page = await visit.open(service, "app/");
-    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("banner").getByRole("button", { name: "Sign in" }).click();
     await fillSignIn(page, account);
     await page.locator("summary[aria-label^='Account of']").click();
     assert.equal(await page.getByRole("link", { name: "Administration" }).count(), 0);

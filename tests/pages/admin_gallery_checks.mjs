@@ -18,7 +18,7 @@ async function openAsAdministrator(world, visit, titles) {
   await uploadSmall(service, owner, ["Secret"], { visibility: "private" });
   const images = (await uploadSmall(service, owner, titles)).reverse();
   const page = await openGallery(visit, service, null, `app/?user_id=${owner.id}`);
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("banner").getByRole("button", { name: "Sign in" }).click();
   await fillSignIn(page, service.administrator);
   await page.locator("summary[aria-label^='Account of']").waitFor();
   await showsPictures(page, images.map(({ title }) => title));
@@ -92,6 +92,17 @@ export const checks = {
     await page.keyboard.press("Tab");
     await page.keyboard.press("Enter");
     await showsPicture(page, images[1].image_id);
+    assert.deepEqual(await statusesOf(service, images), [404, 200]);
+  },
+
+  async "The Delete key asks an administrator before it takes down a picture"(world, visit) {
+    const { service, images, page } = await openAsAdministrator(world, visit, ["Before", "Unwanted"]);
+    await tileOf(page, images[0]).press("Delete");
+    await dialogOf(page).getByText(`“Unwanted” belongs to`).waitFor();
+    assert.deepEqual(await statusesOf(service, images), [200, 200]);
+    await dialogOf(page).getByRole("button", { name: "Take down" }).click();
+    await page.getByText("1 picture taken down.").waitFor();
+    await showsPictures(page, ["Before"]);
     assert.deepEqual(await statusesOf(service, images), [404, 200]);
   },
 

@@ -25,6 +25,8 @@ export const checks = {
     await detailsOf(page).getByRole("heading", { name: "After", exact: true }).waitFor();
     await detailsOf(page).getByText("Private: only its owner can see it").waitFor();
     assert.deepEqual(await storedFields(service, user, image), ["After", "Two\nlines", "deep blue,sunset", "private"]);
+    assert.equal(await detailsOf(page).getByText("Two").innerText(), "Two\nlines", "the details have its lines");
+    assert.equal(await detailsOf(page).getByText("Two").evaluate((text) => getComputedStyle(text).whiteSpaceCollapse), "preserve-breaks");
     await closeViewer(page);
     await showsPictures(page, ["After (private)", "Other"]);
     assert.equal(await page.locator(".tile .badge").count(), 1, "one picture has the badge of private ones");

@@ -87,7 +87,7 @@ export const checks = {
     // Neither another visit nor Back shows them again.
     await page.goto(`${service.publicUrl}/app/account`);
     await page.goBack();
-    await page.getByRole("button", { name: "Sign in" }).waitFor();
+    await page.getByRole("banner").getByRole("button", { name: "Sign in" }).waitFor();
     await showsNothing(page);
   },
 

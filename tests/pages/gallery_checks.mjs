@@ -6,6 +6,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { promisify } from "node:util";
 
 import { createUser, nameOf, namesOf, newestPictures, openGallery, sharedPictures, showsPictures, tileOf, until } from "./gallery_page.mjs";
+import { PHONE } from "./gesture_checks.mjs";
 
 const run = promisify(execFile);
 export const MAX_LAYOUT_SHIFT = 0.01;
@@ -49,13 +50,21 @@ export async function assertRowsFillWidth(page) {
   });
 }
 
+/** Returns where the page ends on the right, with all that it shows. */
+function widest(page) {
+  return page.evaluate(() => {
+    const right = (element) => element.getBoundingClientRect().right;
+    return Math.max(document.documentElement.scrollWidth, ...[...document.querySelectorAll("#app > *, header *, main *")].map(right));
+  });
+}
+
 export const checks = {
   async "The gallery asks once for a user name, remembers it, and can change it"(world, visit) {
     const service = await world.trusted();
     const { owner, images } = await sharedPictures(service);
     const page = await visit.open(service, "app/");
     const dialog = page.getByRole("dialog", { name: "Who are you?" });
-    await dialog.getByText("This service believes whoever asks").waitFor();
+    await dialog.getByText("This service checks no password").waitFor();
     const field = dialog.getByLabel("User name");
     await field.fill("not a user name");
     await field.press("Enter");
@@ -73,7 +82,28 @@ export const checks = {
     assert.equal(await field.inputValue(), owner.id);
     await field.fill(createUser(service).id);
     await field.press("Enter");
-    await page.getByText("No pictures yet").waitFor();
+    await page.getByRole("heading", { name: "No pictures yet" }).waitFor();
+  },
+
+  async "A user who only looks from now on is forgotten, and one who cancels is not"(world, visit) {
+    const service = await world.trusted();
+    const { owner } = await sharedPictures(service);
+    const page = await openGallery(visit, service, owner);
+    const change = async (name) => {
+      await page.locator("summary[aria-label^='Account of']").click();
+      await page.getByRole("button", { name: "Change the user name" }).click();
+      await page.getByRole("dialog").getByRole("button", { name }).click();
+      await page.getByRole("dialog").waitFor({ state: "detached" });
+    };
+    await change("Cancel");
+    await page.getByLabel(`Account of ${owner.id}`).waitFor();
+    await change("Only look");
+    for (const reloads of [false, true]) {
+      if (reloads) await page.reload();
+      await page.getByRole("button", { name: "Choose a user name" }).waitFor();
+      await page.locator(".tile").first().waitFor();
+      assert.ok(!(await namesOf(page)).some((name) => name.includes("private")));
+    }
   },
 
   async "Visitors who only look see public pictures of everyone, and are not asked again"(world, visit) {
@@ -163,18 +193,22 @@ export const checks = {
   async "A phone shows the gallery without overflow, and in dark colours if it prefers them"(world) {
     const service = await world.trusted();
     const { owner, images } = await sharedPictures(service);
-    const visit = await world.visit({ viewport: { width: 360, height: 800 }, colorScheme: "dark", hasTouch: true, isMobile: true });
+    const visit = await world.visit({ ...PHONE, colorScheme: "dark" });
     const page = await openGallery(visit, service, owner, "app/?tags=sea");
     await showsPictures(page, images.map(nameOf));
-    const widest = () => page.evaluate(() => {
-      const right = (element) => element.getBoundingClientRect().right;
-      return Math.max(document.documentElement.scrollWidth, ...[...document.querySelectorAll("#app > *, header *, main *")].map(right));
-    });
-    assert.ok((await widest()) <= 360, "nothing is wider than the page");
+    assert.ok((await widest(page)) <= PHONE.viewport.width, "nothing is wider than the page");
     const background = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     assert.ok(Math.max(...background.match(/\d+/g).map(Number)) < 64, `the background is dark: ${background}`);
     await page.locator("summary[aria-label='Filters']").tap();
     await page.getByLabel("Tags", { exact: true }).waitFor();
-    assert.ok((await widest()) <= 360, "the filters are not wider than the page");
+    assert.ok((await widest(page)) <= PHONE.viewport.width, "the filters are not wider than the page");
+  },
+
+  async "A phone shows the gallery without overflow to people who have not signed in"(world) {
+    for (const service of [await world.trusted(), await world.required()]) {
+      const page = await openGallery(await world.visit(PHONE), service, null);
+      await page.getByRole("banner").getByRole("button", { name: /^(Sign in|Choose a user name)$/ }).waitFor();
+      assert.ok((await widest(page)) <= PHONE.viewport.width, "nothing is wider than the page");
+    }
   },
 };

@@ -54,7 +54,7 @@ export function createUser(service) {
 export async function uploadSmall(service, user, titles, fields = {}) {
   const images = [];
   for (const title of titles) {
-    images.push(await upload(service, user, landscape(200, 150, images.length), "small.png", { title, ...fields }));
+    images.push(await upload(service, user, landscape(200, 150, images.length), "small.png", { ...(title && { title }), ...fields }));
   }
   return images;
 }
@@ -127,7 +127,7 @@ export async function fillSignIn(page, { email, password }) {
 }
 
 export async function signIn(page, account) {
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("banner").getByRole("button", { name: "Sign in" }).click();
   await fillSignIn(page, account);
   await page.getByRole("button", { name: "Yours" }).waitFor();
 }

@@ -8,7 +8,7 @@ import { detailsOf, formOf } from "./edit_page.mjs";
 import { createUser, nameOf, openGallery, sharedPictures, showsPictures, tileOf, until, uploadSmall } from "./gallery_page.mjs";
 import { chooseOption, pressOn, tabTo, typeInto } from "./keyboard.mjs";
 import { openSynthetic } from "./synthetic_tiles.mjs";
-import { hold, panelOf, picture } from "./upload_page.mjs";
+import { filePicker, hold, panelOf, picture } from "./upload_page.mjs";
 import { showsPicture } from "./viewer_checks.mjs";
 
 const DAY = 86_400_000;
@@ -159,6 +159,33 @@ export const checks = {
     await until(page, "nothing has the focus", () => document.activeElement === document.body);
   },
 
+  async "The Delete key deletes the picture that has the focus, or else those that are selected"(world, visit) {
+    const { images, page } = await openPictures(world, visit, 5);
+    const names = images.map(nameOf);
+    await tabTo(tileOf(page, images[1]));
+    await page.keyboard.press("Delete");
+    await showsPictures(page, names.toSpliced(1, 1));
+    await hasFocus(tileOf(page, images[2]));
+    await pressOn(page.getByRole("button", { name: "Undo" }));
+    await showsPictures(page, names);
+    for (const image of images.slice(0, 2)) await tileOf(page, image).press("Space");
+    await tileOf(page, images[4]).focus();
+    await page.keyboard.press("Delete");
+    await showsPictures(page, names.slice(2));
+    await hasFocus(tileOf(page, images[4]));
+    await tileOf(page, images[4]).press("Delete");
+    await showsPictures(page, names.slice(2, 4));
+    await hasFocus(tileOf(page, images[3]));
+    await pressOn(page.locator("summary[aria-label^='Account of']"));
+    await pressOn(page.getByRole("link", { name: "Trash" }));
+    await until(page, "the trash is shown", () => document.querySelectorAll(".tile").length === 3);
+    await tabTo(page.locator(".tile a").first());
+    await page.keyboard.press("Delete");
+    await pressOn(page.getByRole("dialog").getByRole("button", { name: "Delete permanently" }));
+    await page.getByText("1 picture deleted permanently.").waitFor();
+    await until(page, "the next picture has the focus", () => document.activeElement.matches(".tile:first-child a"));
+  },
+
   async "In a long gallery, Tab reaches what can be done with selected pictures, and the list of uploads"(world, visit) {
     const { page, gallery, ids } = await openSynthetic(world, visit, 900);
     await tabTo(page.locator(".tile a"));
@@ -172,7 +199,7 @@ export const checks = {
     await hold(visit, "**/images");
     const chooser = page.waitForEvent("filechooser");
     await pressOn(page.locator("summary[aria-label='Upload']"));
-    await pressOn(page.locator("input[type=file]"), "Space");
+    await pressOn(filePicker(page).locator("input"), "Space");
     await (await chooser).setFiles([file]);
     await pressOn(page.getByRole("button", { name: `Cancel ${file.name}` }));
     await panelOf(page).waitFor({ state: "detached" });

@@ -43,6 +43,13 @@ export const checks = {
     assert.equal(alt.replace(/\\([!-/:-@[-`{-~])/g, "$1").replaceAll("&amp;", "&"), TITLE);
   },
 
+  async "The link of a picture without a title has the name of its file"(world, visit) {
+    await visit.context.grantPermissions(["clipboard-read", "clipboard-write"]);
+    const { page, image } = await openOwn(world, visit, [null]);
+    assert.match(await copied(page, "Markdown"), /^!\[small\.png\]/);
+    assert.match(await copied(page, "HTML"), new RegExp(`alt="${image.file_name}"`));
+  },
+
   async "The link of a picture below a path prefix has the prefix"(world, visit) {
     await visit.context.grantPermissions(["clipboard-read", "clipboard-write"]);
     const { service, page } = await openOwn({ trusted: () => world.prefixed() }, visit, ["Mine"]);

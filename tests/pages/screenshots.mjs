@@ -26,7 +26,7 @@ const PAGES = {
   "user-name": ({ visit, service }) => visit.open(service, "app/"),
   "sign-in": async ({ visit, world }) => {
     const page = await visit.open(await world.required(), "app/");
-    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("banner").getByRole("button", { name: "Sign in" }).click();
     return page;
   },
   filters: async (context) => {

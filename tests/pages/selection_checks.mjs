@@ -109,6 +109,24 @@ export const checks = {
     assert.deepEqual(collection.images.map(({ title }) => title), ["1", "2", "3"]);
   },
 
+  async "Who adds pictures to a new collection decides who can see it"(world, visit) {
+    const { service, user, page, images } = await openPictures(world, visit, 1);
+    const name = user.id.replace("user-", "hidden-");
+    await selectWithKeyboard(page, images[0]);
+    await act(page, "Add to a collection");
+    const visibility = page.getByRole("dialog").getByLabel("Who can see the new collection");
+    await page.getByLabel("Name of the collection").fill(name);
+    await visibility.selectOption("private");
+    await page.keyboard.press("Enter");
+    await page.getByText(`1 picture added to ${name}`).waitFor();
+    assert.equal((await get(service, user, `collections/${name}`)).visibility, "private");
+    await selectWithKeyboard(page, images[0]);
+    await act(page, "Add to a collection");
+    await page.locator("datalist option").waitFor({ state: "attached" });
+    await page.getByLabel("Name of the collection").fill(name);
+    await visibility.waitFor({ state: "detached" });
+  },
+
   async "Selected pictures become private and public, and stay visible to their owner"(world, visit) {
     const { page, images } = await openPictures(world, visit, 2);
     const makeAll = async (name, message) => {

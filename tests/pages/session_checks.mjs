@@ -33,7 +33,7 @@ export const checks = {
     visit.expect(/401/);
     const { owner, images, page } = await open(world, visit);
     await showsOnlyPublic(page, images);
-    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("banner").getByRole("button", { name: "Sign in" }).click();
     await fillSignIn(page, { email: owner.email, password: "a wrong password" });
     await page.getByText("The e-mail address or the password is wrong.").waitFor();
     await fillSignIn(page, owner);
@@ -44,7 +44,7 @@ export const checks = {
     await showsOnlyPublic(page, images);
     await page.reload();
     await showsOnlyPublic(page, images);
-    await page.getByRole("button", { name: "Sign in" }).waitFor();
+    await page.getByRole("banner").getByRole("button", { name: "Sign in" }).waitFor();
   },
 
   async "Scripts cannot read the session"(world, visit) {
@@ -65,7 +65,7 @@ export const checks = {
 
   async "The keyboard alone signs in and out"(world, visit) {
     const { owner, images, page } = await open(world, visit);
-    await page.getByRole("button", { name: "Sign in" }).waitFor();
+    await page.getByRole("banner").getByRole("button", { name: "Sign in" }).waitFor();
     await tabTo(page.locator("header > .button"));
     await page.keyboard.press("Enter");
     await until(page, "the dialog has the focus", () => document.activeElement.name === "email");

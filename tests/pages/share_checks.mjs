@@ -3,9 +3,10 @@
 import { strict as assert } from "node:assert";
 
 import { assertAccessible } from "./accessibility.mjs";
+import { createPlan } from "./account_page.mjs";
 import { createCollection, openCollection, send } from "./collection_page.mjs";
 import { detailsOf, openOwn, showsDetails } from "./edit_page.mjs";
-import { createUser, openGallery, showsPictures, until, uploadSmall } from "./gallery_page.mjs";
+import { createUser, openGallery, showsPictures, signIn, tileOf, until, uploadSmall } from "./gallery_page.mjs";
 import { WAYS } from "./keyboard.mjs";
 import { createShare, expectRefusal, openRefused, openShared, pathOf } from "./share_page.mjs";
 import { areUploaded, dispatch, picture } from "./upload_page.mjs";
@@ -44,9 +45,13 @@ async function createLink(page, activate, fill = async () => {}) {
   const share = page.getByRole("button", { name: "Share", exact: true });
   await activate(share);
   await dialogOf(page).waitFor();
+  const create = dialogOf(page).getByRole("button", { name: "Create a link" });
+  const another = dialogOf(page).getByRole("button", { name: "Another link" });
+  await create.or(another).waitFor();
+  if (await another.isVisible()) await activate(another);
   await fill(dialogOf(page));
-  await activate(dialogOf(page).getByRole("button", { name: "Create a link" }));
-  await linksOf(page).first().waitFor();
+  await activate(create);
+  await another.waitFor();
 }
 
 /** Chooses the expiry after 7 days as the way of using the page does. */
@@ -150,6 +155,8 @@ export const checks = {
     await dialogOf(page).getByLabel("Password").fill("longer than six");
     await page.keyboard.press("Enter");
     await linksOf(page).getByText("with a password").waitFor();
+    assert.equal(await dialogOf(page).getByLabel("Password").count(), 0, "another click creates no other link");
+    await dialogOf(page).getByRole("button", { name: "Another link" }).click();
     assert.equal(await dialogOf(page).locator("[aria-invalid=true]").count(), 0);
     assert.equal(await dialogOf(page).getByLabel("Password").inputValue(), "", "the form is empty again");
   },
@@ -194,6 +201,24 @@ export const checks = {
     await visit.context.unrouteAll();
     await deleteLink(page, WAYS[0]);
     assert.equal(await offline.count(), 0);
+  },
+
+  async "Who has a plan without share links or originals is told"(world) {
+    for (const features of [{ original: true, thumbnails: ["small", "medium"] }, { thumbnails: ["small", "medium"] }]) {
+      const visit = await world.visit();
+      visit.expect(/403/);
+      const service = await world.required();
+      const account = await service.createAccount({ plan: await createPlan(service, features) });
+      const [image] = await uploadSmall(service, account, ["Mine"]);
+      const page = await openGallery(visit, service, null);
+      await signIn(page, account);
+      await tileOf(page, image).click();
+      await showsDetails(page, image);
+      assert.equal(await detailsOf(page).getByText("The plan of its owner includes no downloads and no links.").count(), features.original ? 0 : 1);
+      await page.getByRole("button", { name: "Share", exact: true }).click();
+      await dialogOf(page).getByRole("button", { name: "Create a link" }).click();
+      await dialogOf(page).getByRole("alert").getByText("Your plan does not include sharing by link.").waitFor();
+    }
   },
 
   async "Only owners are offered to share"(world, visit) {

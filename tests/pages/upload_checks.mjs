@@ -9,6 +9,7 @@ import {
   areUploaded,
   assertStored,
   choose,
+  filePicker,
   hold,
   imagesOf,
   openMenu,
@@ -27,6 +28,30 @@ const TILES = /\/app\/tiles\/./;
 const MIB = 2 ** 20;
 
 export const checks = {
+  async "An empty gallery offers to choose pictures"(world, visit) {
+    const { service, user, page } = await openUploads(world, visit);
+    const [first, second] = pictures(2);
+    const chooser = page.waitForEvent("filechooser");
+    await page.getByRole("main").getByText("Choose pictures").click();
+    await (await chooser).setFiles([first, second]);
+    await areUploaded(page, [first, second]);
+    await assertStored(service, user, [first, second]);
+    await page.locator(".tile").nth(1).waitFor();
+    assert.equal(await page.getByRole("main").getByText("Choose pictures").count(), 0);
+  },
+
+  async "The list shows files that failed first, and those that are done last"(world, visit) {
+    const { page } = await openUploads(world, visit);
+    const [done, held, failed] = [...pictures(2), textFile("notes.jpg")];
+    await choose(page, [done]);
+    await areUploaded(page, [done]);
+    await hold(visit, FORMS);
+    await choose(page, [held, failed]);
+    await rowOf(page, failed).locator(".error").waitFor();
+    await rowOf(page, held).getByRole("progressbar").waitFor();
+    assert.deepEqual(await panelOf(page).locator(".file-name").allInnerTexts(), [failed, held, done].map(({ name }) => name));
+  },
+
   async "The list says how many files are uploaded, and closes when all are"(world, visit) {
     const { page, log } = await openUploads(world, visit);
     const [first, second, third] = pictures(3);
@@ -110,8 +135,8 @@ export const checks = {
     const chooser = page.waitForEvent("filechooser");
     await tabTo(page.locator("summary[aria-label='Upload']"));
     await page.keyboard.press("Enter");
-    await tabTo(page.locator("input[type=file]"));
-    const outline = await page.locator(".file-picker").evaluate((label) => getComputedStyle(label).outlineStyle);
+    await tabTo(filePicker(page).locator("input"));
+    const outline = await filePicker(page).evaluate((label) => getComputedStyle(label).outlineStyle);
     assert.equal(outline, "solid", "the focus is visible");
     await page.keyboard.press("Space");
     await Promise.all([page.waitForRequest(FORMS), chooser.then((dialog) => dialog.setFiles([file, other]))]);
@@ -138,7 +163,7 @@ export const checks = {
     await typeInto(page.getByLabel("Tags, separated by commas"), "sea");
     await page.keyboard.press("Escape");
     await page.keyboard.press("Enter");
-    await pressOn(page.locator("input[type=file]"), "Space");
+    await pressOn(filePicker(page).locator("input"), "Space");
     await (await chooser).setFiles([file]);
     const retry = page.getByRole("button", { name: `Retry ${file.name}` });
     while (!(await retry.isVisible())) await page.clock.runFor(1000);

@@ -90,6 +90,7 @@ export const checks = {
     await visit.context.setOffline(true);
     await choose(page, [file]);
     await failure;
+    await rowOf(page, file).getByText("Waiting for the connection …").waitFor();
     await page.clock.runFor(60_000);
     assert.equal(await rowOf(page, file).getByRole("button", { name: "Retry" }).count(), 0, "the upload does not fail");
     await visit.context.setOffline(false);

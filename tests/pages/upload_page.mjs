@@ -43,11 +43,16 @@ export async function openMenu(page) {
   await page.locator("summary[aria-label='Upload']").click();
 }
 
+/** The file picker in the menu for uploads. An empty gallery has another one. */
+export function filePicker(page) {
+  return page.getByRole("banner").locator(".file-picker");
+}
+
 /** Chooses files with the file picker. */
 export async function choose(page, files) {
   const chooser = page.waitForEvent("filechooser");
   await openMenu(page);
-  await page.getByText("Choose pictures").click();
+  await filePicker(page).click();
   await (await chooser).setFiles(files);
 }
 

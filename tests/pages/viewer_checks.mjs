@@ -4,7 +4,9 @@ import { strict as assert } from "node:assert";
 
 import { CAMERA, MARKUP, createUser, nameOf, openGallery, sharedPictures, showsPictures, tileOf, until } from "./gallery_page.mjs";
 import { uploadSmall } from "./gallery_page.mjs";
+import { upload } from "./pictures.mjs";
 import { openSynthetic } from "./synthetic_tiles.mjs";
+import { png } from "../uploads/png.mjs";
 
 /** Waits until the page shows the picture with this id, and its URL names it. */
 export async function showsPicture(page, id) {
@@ -55,6 +57,28 @@ export const checks = {
     assert.equal(new URL(page.url()).search, "?tags=sea", "the filters are the same");
     await page.goForward();
     await showsPicture(page, ids[3]);
+  },
+
+  async "Transparent parts of a picture have a light pattern behind them"(world, visit) {
+    const service = await world.trusted();
+    const user = createUser(service);
+    const [width, height] = [600, 400];
+    const row = Buffer.concat([Buffer.from([0]), ...Array.from({ length: width }, (_, x) => Buffer.from([9, 9, 9, x < 300 ? 0 : 255]))]);
+    const logo = await upload(service, user, png(width, height, Buffer.concat(Array(height).fill(row)), { hasAlpha: true }), "logo.png");
+    const [opaque] = await uploadSmall(service, user, ["Opaque"]);
+    const page = await openGallery(visit, service, user);
+    for (const { image_id: id, isTransparent } of [{ ...logo, isTransparent: true }, { ...opaque, isTransparent: false }]) {
+      const isPatterned = ([selector, expected]) => {
+        const element = document.querySelector(selector);
+        return element && getComputedStyle(element).backgroundImage.includes("gradient") === expected;
+      };
+      await page.locator(`.tile a[href*="${id}"] img.loaded`).waitFor();
+      await until(page, "the tile", isPatterned, [`.tile a[href*="${id}"] img`, isTransparent]);
+      await openViewer(page, id);
+      await until(page, "the viewer", isPatterned, [".slide[aria-hidden=false] .picture", isTransparent]);
+      await page.keyboard.press("Escape");
+      await isClosedAndFocuses(page, id);
+    }
   },
 
   async "The keyboard alone opens and closes a picture"(world, visit) {

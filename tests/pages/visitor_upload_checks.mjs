@@ -9,6 +9,7 @@ import { landscape } from "./pictures.mjs";
 import { addedTo, assertBelowShares, expectRefusal, filesIn, openShared, requestsOf, shareCollection, sharedTile, showsInViewer } from "./share_page.mjs";
 import { areUploaded, dispatch, hold, largePicture, panelOf, picture, pictures, rowOf, summaryIs, textFile, unreliable } from "./upload_page.mjs";
 
+const FULL = "No more pictures can be added here.";
 const FORMS = "**/s/*/images";
 
 /** Chooses files with the file picker of the page. */
@@ -23,12 +24,18 @@ async function choose(page, files, activate = WAYS[0]) {
   await (await chooser).setFiles(files);
 }
 
-/** Waits until the page says how many pictures visitors can still add; 0: nothing about adding pictures. */
+/** Waits until the page says how many pictures visitors can still add, and that these are private. */
 async function leaves(page, left) {
-  const text = left > 0 ? `You can add ${left} picture${left > 1 ? "s" : ""}: choose them, drop them here, or paste one.` : null;
+  const who = "Only people who have this link and the owner can see them.";
+  const number = `${left} picture${left > 1 ? "s" : ""}`;
+  await says(page, left > 0 ? `You can add ${number}: choose them, drop them here, or paste one. ${who}` : FULL);
+}
+
+/** Waits until the page says this about adding pictures; null: nothing. */
+async function says(page, text) {
   const isSaid = (text) => (document.querySelector("main .explanation")?.textContent ?? null) === text;
-  await until(page, `${left} pictures are left`, isSaid, text);
-  assert.equal(await page.getByText("Add pictures", { exact: true }).count(), left > 0 ? 1 : 0);
+  await until(page, text ?? "nothing is said", isSaid, text);
+  assert.equal(await page.getByText("Add pictures", { exact: true }).count(), [null, FULL].includes(text) ? 0 : 1);
 }
 
 function names(files) {
@@ -81,13 +88,13 @@ export const checks = {
     await showsInViewer(page, images[1]);
   },
 
-  async "Visitors who add more than is permitted are told, and only those are sent"(world, visit) {
+  async "Pictures that are too many are named, and not sent"(world, visit) {
     const { service, user, share, page } = await openShared(world, visit, ["1"], { max_guest_images: 2 });
     const requests = requestsOf(visit);
     const files = pictures(3);
     await dispatch(page, "drop", files);
-    await page.getByText("Only 2 pictures can be added here.").waitFor();
-    await summaryIs(page, "2 of 2 uploaded");
+    await summaryIs(page, "2 of 3 uploaded, 1 failed");
+    await rowOf(page, files[2]).getByText(FULL).waitFor();
     await page.locator(".tile").nth(2).waitFor();
     assert.deepEqual((await namesOf(page)).sort(), ["1", ...names(files.slice(0, 2))]);
     await leaves(page, 0);
@@ -96,31 +103,59 @@ export const checks = {
     assert.equal(await page.getByText("Drop the pictures to upload them").count(), 0);
     assert.ok(await dispatch(page, "drop", [files[2]]), "the page keeps what is dropped");
     await dispatch(page, "paste", [files[2]]);
-    await summaryIs(page, "2 of 2 uploaded");
+    await summaryIs(page, "2 of 3 uploaded, 1 failed");
     assert.equal(requests.filter((request) => request.startsWith("POST ")).length, 2);
     assert.equal(await addedTo(service, user, share), 2);
     await page.reload();
     await leaves(page, 0);
   },
 
-  async "Pictures that are still being sent count"(world, visit) {
+  async "Pictures that are still being sent count, unless they are cancelled"(world, visit) {
     const { service, user, share, page } = await openShared(world, visit, [], { max_guest_images: 3 });
     const files = pictures(5);
     const release = await hold(visit, FORMS);
     await choose(page, files.slice(0, 2));
     await leaves(page, 1);
     await dispatch(page, "drop", files.slice(2));
-    await page.getByText("Only 1 picture can be added here.").waitFor();
     await leaves(page, 0);
     // A picture that is not sent leaves its place to another one.
+    await rowOf(page, files[2]).getByRole("progressbar").waitFor();
     await page.getByRole("button", { name: `Cancel ${files[2].name}` }).click();
-    await leaves(page, 1);
+    await rowOf(page, files[3]).getByRole("progressbar").waitFor();
     release();
-    await summaryIs(page, "2 of 2 uploaded");
-    await choose(page, files.slice(4));
-    await summaryIs(page, "3 of 3 uploaded");
+    await summaryIs(page, "3 of 4 uploaded, 1 failed");
+    await rowOf(page, files[4]).getByText(FULL).waitFor();
     await leaves(page, 0);
     assert.equal(await addedTo(service, user, share), 3);
+  },
+
+  async "Files that are no pictures leave the places to those that are"(world, visit) {
+    const { service, user, share, page } = await openShared(world, visit, ["1"], { max_guest_images: 2 });
+    const [first, second, third] = pictures(3);
+    const texts = ["a.jpg", "b.jpg", "c.jpg"].map(textFile);
+    await choose(page, [...texts, first, second, third]);
+    await areUploaded(page, [first, second]);
+    await rowOf(page, third).getByText(FULL).waitFor();
+    for (const text of texts) await rowOf(page, text).getByText("This is not a picture that the service accepts.").waitFor();
+    assert.equal(await addedTo(service, user, share), 2);
+  },
+
+  async "Visitors learn whether everyone can see what they add, and the owner decides it"(world, visit) {
+    const { service, user, name, page } = await openShared(world, visit, ["1"], { max_guest_images: 2 });
+    await leaves(page, 2);
+    await send(service, user, "PATCH", `collections/${name}`, { visibility: "public" });
+    await page.reload();
+    await says(page, "You can add 2 pictures: choose them, drop them here, or paste one. Everyone can see them.");
+    const owner = await openGallery(await world.visit(), service, user, `app/collections/${name}`);
+    const hint = owner.getByText("Everyone can see these pictures, because the collection is public.");
+    for (const isPublic of [true, false]) {
+      await owner.getByRole("button", { name: isPublic ? "Public" : "Private", exact: true }).click();
+      await owner.getByRole("button", { name: "Share", exact: true }).click();
+      await owner.getByRole("button", { name: "Another link" }).click();
+      await owner.getByLabel("Pictures from visitors").waitFor();
+      assert.equal(await hint.count(), isPublic ? 1 : 0);
+      await owner.keyboard.press("Escape");
+    }
   },
 
   async "A file that is rejected says why, and leaves its place to another one"(world, visit) {
@@ -191,7 +226,8 @@ export const checks = {
     await leaves(page, 1);
     await send(service, user, "PATCH", `shares/${share.id}`, { max_guest_images: null });
     await page.reload();
-    await leaves(page, 0);
+    await showsPictures(page, ["1"]);
+    await says(page, null);
     await send(service, user, "PATCH", `shares/${share.id}`, { max_guest_images: 4 });
     await page.reload();
     await leaves(page, 4);

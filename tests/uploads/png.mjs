@@ -4,12 +4,15 @@ import { deflateSync, gzipSync } from "node:zlib";
 
 export const SIGNATURE = Buffer.from("\x89PNG\r\n\x1a\n", "latin1");
 
-/** Encodes rows of red, green and blue, each of which begins with a zero byte: no filter. `options` are those of zlib. */
-export function png(width, height, rows, options = {}) {
+/**
+ * Encodes rows of red, green and blue, and of alpha if `hasAlpha`. Each row begins with a zero byte: no filter. The other options are
+ * those of zlib.
+ */
+export function png(width, height, rows, { hasAlpha = false, ...options } = {}) {
   const header = Buffer.alloc(13);
   header.writeUInt32BE(width, 0);
   header.writeUInt32BE(height, 4);
-  header.set([8, 2, 0, 0, 0], 8);
+  header.set([8, hasAlpha ? 6 : 2, 0, 0, 0], 8);
   return Buffer.concat([SIGNATURE, chunk("IHDR", header), chunk("IDAT", deflateSync(rows, options)), chunk("IEND", Buffer.alloc(0))]);
 }
 

@@ -8,7 +8,7 @@ use super::public_links::{Original, RangeRequest};
 use super::share_access::OpenShare;
 use crate::model::collection::{CollectionId, CollectionName};
 use crate::model::id::ImageId;
-use crate::model::image::{Image, ThumbnailSize};
+use crate::model::image::{Image, ThumbnailSize, Visibility};
 use crate::model::share::ShareTarget;
 use crate::service::Service;
 use crate::service::admission::Admitted;
@@ -29,6 +29,8 @@ pub struct SharedImages {
     pub total: u64,
     /// The token of the next page; `None` on the last page.
     pub next: Option<String>,
+    /// That of the collection, and of the images that visitors add to it; or that of the only image.
+    pub visibility: Visibility,
 }
 
 /// A size in which a share shows an image.
@@ -47,7 +49,8 @@ impl Service {
         let (id, name) = match &share.share.target {
             ShareTarget::Image(id) => {
                 let image = self.find_shared_image(share, *id).await?;
-                return Ok(SharedImages { images: vec![image], total: 1, next: None });
+                let visibility = image.visibility;
+                return Ok(SharedImages { images: vec![image], total: 1, next: None, visibility });
             }
             ShareTarget::Collection(id, name) => (*id, name),
         };
@@ -57,7 +60,8 @@ impl Service {
         let mut reader = self.db.reader().await?;
         let page = collection_items::images_of(&mut reader, &collection, &parts, limit, token).await?;
         let total = store::images::counters::read_sum(&mut reader, &counters(id, &parts)).await?;
-        Ok(SharedImages { images: page.images.into_iter().map(Arc::new).collect(), total, next: page.next })
+        let images = page.images.into_iter().map(Arc::new).collect();
+        Ok(SharedImages { images, total, next: page.next, visibility: collection.visibility })
     }
 
     /// Finds an image of a share.

@@ -29,9 +29,11 @@ export const texts = {
     retry: "Try again",
     noResults: "No picture matches these filters.",
     clearFilters: "Clear the filters",
-    emptyTitle: "No pictures yet",
-    emptyMine: "Drop a picture here, or upload one with this command:",
-    emptyEveryone: "Nobody has uploaded a public picture yet. Drop one here, or upload one with this command:",
+    emptyMine: "No pictures yet",
+    emptyEveryone: "No public pictures yet",
+    drop: "Drop one here, paste one, or choose some:",
+    signIn: "Sign in to upload some and to see your own.",
+    command: "Programs can upload pictures too:",
     copy: "Copy",
     unavailable: "This picture cannot be shown.",
   },
@@ -55,7 +57,8 @@ export const texts = {
     tag: "Add tags",
     collect: "Add to a collection",
     name: "Name of the collection",
-    nameRule: "Use letters, digits, hyphens and underscores only.",
+    nameRule: "A collection that you have, or a new one: letters (A to Z), digits, hyphens and underscores.",
+    visibility: "Who can see the new collection",
     add: "Add",
     toBeginning: "Move to the beginning",
     toEnd: "Move to the end",
@@ -88,6 +91,7 @@ export const texts = {
     add: "Add pictures",
     addHint: "They are added after the upload. To add pictures that are here already, select them in the gallery.",
     order: "To change the order, drag a picture, press Alt and an arrow key, or select pictures.",
+    orderByTouch: "To change the order, select pictures.",
     copyLink: "Copy link",
     delete: "Delete the collection",
     question: (name) => `Delete ${name}? Its pictures stay in the gallery.`,
@@ -134,6 +138,7 @@ export const texts = {
     total: "Progress of all uploads",
     progress: (name) => `Progress of ${name}`,
     sent: (sent, size) => `${sent} of ${size}`,
+    offline: "Waiting for the connection …",
     waiting: (size) => `Waiting, ${size}`,
     processing: "Processing …",
     done: "Uploaded",
@@ -174,7 +179,8 @@ export const texts = {
   links: {
     label: "Copy link",
     copy: (name) => `Copy the link as ${name}`,
-    private: "Private pictures have no public link. Make the picture public first.",
+    private: "Private pictures have no public link. Share the picture, or make it public.",
+    notInPlan: "The plan of its owner includes no downloads and no links.",
   },
 
   sharing: {
@@ -187,8 +193,11 @@ export const texts = {
     password: "Password",
     passwordHint: "Optional: 6 to 128 characters.",
     guests: "Pictures from visitors",
-    guestsHint: "Optional: how many pictures visitors can add.",
+    guestsHint: (isPublic) =>
+      `How many pictures visitors can add. Leave it empty if they must not add any.${isPublic ? " Everyone can see these pictures, because the collection is public." : ""}`,
     create: "Create a link",
+    another: "Another link",
+    notInPlan: "Your plan does not include sharing by link.",
     close: "Close",
     copy: "Copy the link",
     remove: "Delete the link",
@@ -201,7 +210,9 @@ export const texts = {
   visitor: {
     add: "Add pictures",
     left: (left) => `You can add ${count(left, "picture")}: choose them, drop them here, or paste one.`,
-    tooMany: (left) => `Only ${count(left, "picture")} can be added here.`,
+    public: "Everyone can see them.",
+    private: "Only people who have this link and the owner can see them.",
+    full: "No more pictures can be added here.",
     empty: "There are no pictures here yet.",
   },
 
@@ -360,7 +371,7 @@ export const texts = {
 
   audit: {
     title: "Audit trail",
-    text: "Actions of administrators, changes of credentials, and failed logins.",
+    text: "Actions of administrators, changes of credentials, and failed logins that delay the next one.",
     time: "Time",
     actor: "Who",
     action: "What",
@@ -371,11 +382,11 @@ export const texts = {
   userName: {
     title: "Who are you?",
     warning:
-      "This service believes whoever asks: it checks no password. Choose the user name under which you upload. Anyone who can " +
-      "reach this page can choose the same name, and then see and change your private pictures.",
+      "This service checks no password: it believes the name that you choose. Anyone who can reach this page can choose the same " +
+      "name, and then see and change your private pictures.",
     label: "User name",
     submit: "Continue",
-    cancel: "Only look",
+    look: "Only look",
     rule: "Use letters, digits and . _ - @ : | + ~ = only.",
   },
 

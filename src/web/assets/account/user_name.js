@@ -19,6 +19,10 @@ export function UserName({ onClose }) {
     remember(ASKED_KEY, "yes");
     onClose();
   };
+  const look = () => {
+    setUserName(null);
+    close();
+  };
   const submit = (event) => {
     event.preventDefault();
     setUserName(new FormData(event.currentTarget).get("name").trim());
@@ -37,12 +41,15 @@ export function UserName({ onClose }) {
           required
           maxlength="255"
           pattern="[A-Za-z0-9._@:\\|+~=\\-]+"
+          aria-describedby="user-name-rule"
           title=${words.rule}
           value=${user.peek()?.id ?? ""}
         />
       </label>
+      <p class="hint" id="user-name-rule">${words.rule}</p>
       <div class="actions">
-        <button type="button" class="text-button" onClick=${close}>${words.cancel}</button>
+        <button type="button" class="text-button" onClick=${look}>${words.look}</button>
+        ${user.peek() && html`<button type="button" class="text-button" onClick=${close}>${texts.edit.cancel}</button>`}
         <button type="submit" class="button">${words.submit}</button>
       </div>
     </form>

@@ -11,7 +11,7 @@ const words = texts.collections;
 /** What a form does not let pass as the name of a collection. */
 export const NAME_RULE = { pattern: "[A-Za-z0-9_\\-]+", maxlength: 64, title: texts.bulk.nameRule, required: true, autocomplete: "off" };
 
-const VISIBILITIES = ["public", "private"].map((value) => [value, texts.details[value]]);
+export const VISIBILITIES = ["public", "private"].map((value) => [value, texts.details[value]]);
 
 export function NewCollection({ onClose }) {
   const send = (form) => request("POST", "collections", { body: Object.fromEntries(form) });

@@ -27,7 +27,7 @@ export const CollectionHead = observer(() => {
       <p role="status">${total.value !== null && texts.gallery.total(total.value)}</p>
       ${details.value && html`<${Actions} key=${collection.value} visibility=${details.value.visibility} />`}
     </div>
-    ${total.value > 1 && html`<p class="explanation">${words.order}</p>`}
+    ${total.value > 1 && html`<p class="explanation">${matchMedia("(hover: none)").matches ? words.orderByTouch : words.order}</p>`}
     <p class="hidden" role="status">${announcement.value}</p>`;
 });
 
@@ -51,7 +51,7 @@ class Actions extends Component {
       <button class="icon-button" title=${words.delete} aria-label=${words.delete} onClick=${() => this.setState({ asks: true })}>
         ${icon("trash")}
       </button>
-      ${shares && html`<${ShareDialog} target=${{ collection: collection.peek() }} onClose=${() => this.setState({ shares: false })} />`}
+      ${shares && html`<${ShareDialog} target=${{ collection: collection.peek() }} isPublic=${visibility === "public"} onClose=${() => this.setState({ shares: false })} />`}
       ${asks && html`<${Question} title=${words.delete} text=${words.question(collection.peek())} action=${words.delete} onConfirm=${deleteIt} onClose=${close} />`}`;
   }
 }

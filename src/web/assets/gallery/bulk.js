@@ -1,7 +1,8 @@
 // What can be done with many pictures at once. Each is a request of its own; a few run at a time.
 
 import { collection as shownCollection } from "./source.js";
-import { currentList, putBack, reload, remove } from "./tiles.js";
+import { focus } from "./grid.js";
+import { currentList, putBack, reload, remove, tiles as all } from "./tiles.js";
 import { deselect } from "./selection.js";
 import { request } from "../server.js";
 import { showToast } from "../ui/toasts.js";
@@ -42,10 +43,11 @@ export async function addTags(tiles, tags) {
   finish(done, words.tagged);
 }
 
-/** Adds the pictures to a collection, which is created if it does not exist. */
-export async function collect(tiles, name) {
+/** Adds the pictures to a collection, which is created if it does not exist. `collection`: its name, and the visibility if it is new. */
+export async function collect(tiles, collection) {
+  const { name } = collection;
   try {
-    await request("POST", "collections", { body: { name } });
+    await request("POST", "collections", { body: collection });
   } catch (error) {
     if (error.status !== 409) {
       showToast(error.message);
@@ -71,8 +73,7 @@ export async function setVisibility(tiles, visibility) {
 export async function deleteAll(tiles) {
   const list = currentList();
   const done = await changeEach(tiles, ({ id }) => request("DELETE", `images/${id}`));
-  deselect(done);
-  for (const tile of done) remove(tile, list);
+  removeAll(done, list);
   const message = done.some(isOwner) ? words.deleted : words.takenDown;
   if (done.length > 0) showToast(message(done.length), { label: texts.viewer.undo, run: () => restoreAll(done, list) });
 }
@@ -93,14 +94,26 @@ function finish(done, message) {
 export async function restore(tiles) {
   const list = currentList();
   const done = await changeEach(tiles, ({ id }) => request("POST", `images/${id}/restore`));
-  for (const tile of done) remove(tile, list);
-  finish(done, words.restored);
+  removeAll(done, list);
+  if (done.length > 0) showToast(words.restored(done.length));
 }
 
 /** Deletes pictures in the trash permanently. */
 export async function purge(tiles) {
   const list = currentList();
   const done = await changeEach(tiles, ({ id }) => request("DELETE", `images/${id}`, { query: { purge: "true" } }));
-  for (const tile of done) remove(tile, list);
-  finish(done, words.purged);
+  removeAll(done, list);
+  if (done.length > 0) showToast(words.purged(done.length));
+}
+
+/** Removes pictures from a list. If one of them had the focus of the keyboard, what is now in the place of the first one gets it. */
+function removeAll(tiles, list) {
+  const usesKeyboard = document.querySelector(":focus-visible") !== null;
+  const first = all.peek().findIndex((tile) => tiles.includes(tile));
+  deselect(tiles);
+  for (const tile of tiles) remove(tile, list);
+  requestAnimationFrame(() => {
+    const isLost = usesKeyboard && document.activeElement === document.body;
+    if (isLost) focus.picture((all.peek()[first] ?? all.peek().at(-1))?.id);
+  });
 }

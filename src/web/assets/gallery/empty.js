@@ -7,6 +7,8 @@ import { clearFilters, filters } from "./filters.js";
 import { isTrash } from "./source.js";
 import { base } from "../server.js";
 import { identity, user } from "../session.js";
+import { FilePicker } from "../upload/menu.js";
+import { uploads } from "../upload/sources.js";
 import { texts } from "../texts.js";
 import { visitor } from "../visitor/visitor.js";
 
@@ -23,11 +25,16 @@ export const Empty = observer(() => {
     </div>`;
   }
   const command = uploadCommand();
+  // A file would have to wait for the account.
+  const isSignedOut = identity === "account" && !user.value;
   return html`<div class="notice">
-    <h1>${words.emptyTitle}</h1>
-    <p>${scope === "mine" ? words.emptyMine : words.emptyEveryone}</p>
+    <h1>${scope === "mine" ? words.emptyMine : words.emptyEveryone}</h1>
+    ${isSignedOut
+      ? html`<p>${words.signIn}</p> <button class="button" onClick=${() => uploads.askWho()}>${texts.nav.signIn}</button>`
+      : html`<p>${words.drop}</p> <${FilePicker} />`}
+    <p>${words.command}</p>
     <pre tabindex="0">${command}</pre>
-    <button class="button" onClick=${() => copy(command)}>${icon("copy")} ${words.copy}</button>
+    <button class="text-button" onClick=${() => copy(command)}>${icon("copy")} ${words.copy}</button>
   </div>`;
 });
 

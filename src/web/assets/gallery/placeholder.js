@@ -14,8 +14,13 @@ export function averageColor(placeholder) {
   const blue = lightness - (2 / 3) * yellowBlue;
   const red = (3 * lightness - blue + redGreen) / 2;
   const channels = [red, red - redGreen, blue].map((value) => Math.round(255 * Math.min(Math.max(value, 0), 1)));
-  const opacity = header >> 23 ? (bytes[5] & 15) / 15 : 1;
+  const opacity = isTransparent(placeholder) ? (bytes[5] & 15) / 15 : 1;
   return `rgb(${channels.join(" ")} / ${opacity})`;
+}
+
+/** Returns whether parts of a picture are transparent. */
+export function isTransparent(placeholder) {
+  return bytesOf(placeholder)[2] >> 7 === 1;
 }
 
 /** Paints a blurred version of a picture, about 32 pixels wide, which the browser enlarges. */

@@ -2,7 +2,7 @@
 
 import { Component, createRef, html } from "../ui/html.js";
 import { icon } from "../ui/icons.js";
-import { averageColor, paint } from "./placeholder.js";
+import { averageColor, isTransparent, paint } from "./placeholder.js";
 import { extendTo, selection, toggle } from "./selection.js";
 import { isTrash } from "./source.js";
 import { nameOf, reload, srcset, urlOfSize } from "./tiles.js";
@@ -91,7 +91,7 @@ export class Tile extends Component {
         ${tile.sizes.length > 0 &&
         html`<img
           ref=${this.image}
-          class=${loaded ? "loaded" : ""}
+          class=${loaded ? (isTransparent(tile.placeholder) ? "loaded checkered" : "loaded") : ""}
           src=${urlOfSize(tile, tile.sizes[0])}
           srcset=${srcset(tile, tile.sizes)}
           sizes=${tile.shownSizes ?? `${box.width}px`}

@@ -14,10 +14,10 @@ const DAY = 86_400;
 /** The lifetimes to choose from, in seconds; 0 is for ever. */
 const LIFETIMES = [0, DAY, 7 * DAY, 30 * DAY];
 
-/** `target`: `{ image_id }` or `{ collection }`, as the API takes them. */
+/** `target`: `{ image_id }` or `{ collection }`, as the API takes them; `isPublic`: whether everyone can see the collection. */
 export class ShareDialog extends Component {
   list = createRef();
-  state = { shares: [], error: null };
+  state = { shares: null, error: null, isAdding: false };
 
   componentDidMount() {
     const list = () => request("GET", "shares", { query: { ...this.props.target, limit: 100 } });
@@ -37,13 +37,12 @@ export class ShareDialog extends Component {
   create = (data) => {
     const { expires_in: lifetime, password, max_guest_images: guests } = Object.fromEntries(data);
     const terms = { expires_in: Number(lifetime) || null, password: password || null, max_guest_images: Number(guests) || null };
-    return request("POST", "shares", { body: { ...this.props.target, ...terms } });
+    return request("POST", "shares", { body: { ...this.props.target, ...terms } }).catch((error) => {
+      throw error.status === 403 ? Object.assign(error, { message: words.notInPlan }) : error;
+    });
   };
 
-  add = (share, form) => {
-    form.reset();
-    this.setState({ shares: [share, ...this.state.shares], error: null }, this.focus);
-  };
+  add = (share) => this.setState({ shares: [share, ...this.state.shares], error: null, isAdding: false }, this.focus);
 
   remove({ id }) {
     const others = () => this.state.shares.filter((other) => other.id !== id);
@@ -53,20 +52,29 @@ export class ShareDialog extends Component {
   /** Focuses the first link's button, or else the first field: what had the focus may be gone. */
   focus = () => this.list.current?.parentElement.querySelector("button, select").focus();
 
-  render({ target, onClose }, { shares, error }) {
+  startAnother = () => {
+    this.setState({ isAdding: true }, () => this.list.current.parentElement.querySelector("select").focus());
+  };
+
+  render({ target, isPublic, onClose }, { shares, error, isAdding }) {
     const lifetimes = LIFETIMES.map((seconds) => [seconds, words.days(seconds / DAY)]);
     const number = { type: "number", min: 1, max: 1000, inputmode: "numeric" };
     return html`<${Dialog} title=${words.title} onClose=${onClose}>
       <p>${target.collection ? words.ofCollection : words.ofPicture}</p>
       ${error && html`<p class="error" role="alert">${error}</p>`}
       <ul class="shares" ref=${this.list}>
-        ${shares.map((share) => html`<${Share} key=${share.id} share=${share} onRemove=${() => this.remove(share)} />`)}
+        ${shares?.map((share) => html`<${Share} key=${share.id} share=${share} onRemove=${() => this.remove(share)} />`)}
       </ul>
-      <${Form} submit=${words.create} cancel=${words.close} send=${this.create} onDone=${this.add} onCancel=${onClose}>
-        ${({ field }) => html`${field("expires_in", words.lifetime, null, { options: lifetimes, value: 0 })}
-          ${field("password", words.password, words.passwordHint, { autocomplete: "off", maxlength: 128 })}
-          ${target.collection && field("max_guest_images", words.guests, words.guestsHint, number)}`}
-      <//>
+      ${shares?.length === 0 || isAdding
+        ? html`<${Form} submit=${words.create} cancel=${words.close} send=${this.create} onDone=${this.add} onCancel=${onClose}>
+            ${({ field }) => html`${field("expires_in", words.lifetime, null, { options: lifetimes, value: 0 })}
+              ${field("password", words.password, words.passwordHint, { autocomplete: "off", maxlength: 128 })}
+              ${target.collection && field("max_guest_images", words.guests, words.guestsHint(isPublic), number)}`}
+          <//>`
+        : html`<div class="actions">
+            <button type="button" class="text-button" onClick=${onClose}>${words.close}</button>
+            ${shares && html`<button type="button" class="button" onClick=${this.startAnother}>${words.another}</button>`}
+          </div>`}
     <//>`;
   }
 }

@@ -32,8 +32,10 @@ const UserButton = observer(({ onIdentify }) => {
   if (!isStarted.value) return null;
   const name = user.value?.email ?? user.value?.id;
   if (!name) {
-    const label = identity === "name" ? texts.nav.chooseName : texts.nav.signIn;
-    return html`<button class="button" onClick=${onIdentify}>${label}</button>`;
+    if (identity !== "name") return html`<button class="button" onClick=${onIdentify}>${texts.nav.signIn}</button>`;
+    // The text is too long for phones.
+    const label = texts.nav.chooseName;
+    return html`<button class="button" aria-label=${label} onClick=${onIdentify}>${icon("user")} <span class="wide-only">${label}</span></button>`;
   }
   const [label, act] = identity === "name" ? [texts.nav.changeName, onIdentify] : [texts.nav.signOut, leave];
   const change = identity !== "gateway" && html`<button class="text-button" onClick=${act}>${label}</button>`;

@@ -71,7 +71,7 @@ export class Form extends Component {
 }
 
 function Note({ id, hint, rule }) {
-  return html`<p id=${id} class="hint">${hint} ${rule && html`<span class="error">${rule}</span>`}</p>`;
+  return html`<p id=${id} class="hint">${rule ? html`<span class="error">${rule}</span>` : hint}</p>`;
 }
 
 /** A form in a dialog. It closes when the form is done. */

@@ -27,10 +27,17 @@ export const UploadPanel = observer(() => {
     </header>
     ${isBusy.value && html`<progress value=${progress.value} aria-label=${words.total}></progress>`}
     <ul>
-      ${items.value.map((item) => html`<${Row} key=${item.id} item=${item} state=${item.state} sent=${item.sent} error=${item.error} />`)}
+      ${sorted(items.value).map((item) => html`<${Row} key=${item.id} ...${item} item=${item} />`)}
     </ul>
   </section>`;
 });
+
+const ORDER = ["failed", "rejected", "sending", "waiting", "done"];
+
+/** Those first that the user has to know about, or is waiting for. */
+function sorted(all) {
+  return all.toSorted((one, other) => ORDER.indexOf(one.state) - ORDER.indexOf(other.state));
+}
 
 class Row extends Component {
   preview = URL.createObjectURL(this.props.item.file);
@@ -39,8 +46,8 @@ class Row extends Component {
     URL.revokeObjectURL(this.preview);
   }
 
-  shouldComponentUpdate({ state, sent, error }) {
-    return state !== this.props.state || sent !== this.props.sent || error !== this.props.error;
+  shouldComponentUpdate(next) {
+    return ["state", "sent", "error", "interruption"].some((name) => next[name] !== this.props[name]);
   }
 
   render({ item, state, sent, error }) {
@@ -70,7 +77,8 @@ function hide(event) {
   event.currentTarget.style.visibility = "hidden";
 }
 
-function stateOf({ state, sent, file }, size) {
+function stateOf({ state, sent, file, interruption }, size) {
+  if (interruption) return interruption.type === "Offline" ? words.offline : interruption.message;
   if (state === "sending") return sent >= file.size ? words.processing : words.sent(fileSize(sent), size);
   return state === "done" ? words.done : words.waiting(size);
 }

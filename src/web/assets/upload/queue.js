@@ -19,8 +19,8 @@ const PARALLEL = 3;
 export const options = signal({ visibility: remembered("upload-visibility") ?? "public", tags: "" });
 
 /**
- * `{ id, file, state, sent, error }`. `state` is `waiting`, `sending`, `done`, `failed`, which can be retried, or `rejected`, which
- * cannot.
+ * `{ id, file, state, sent, error, interruption }`. `state` is `waiting`, `sending`, `done`, `failed`, which can be retried, or
+ * `rejected`, which cannot. `error` says why. `interruption` is the error because of which sending waits, or null.
  */
 export const items = signal([]);
 
@@ -36,7 +36,7 @@ export const progress = computed(() => {
 });
 
 /** How many pictures the service still accepts from visitors of this page. */
-const accepted = signal(visitor?.guestImages ?? 0);
+const accepted = signal(Number(visitor?.guestImages ?? 0));
 
 /** How many pictures visitors of this page can still choose: those that are being sent have their places. */
 export const guestImagesLeft = computed(() => {
@@ -62,6 +62,8 @@ export function add(files) {
     state: "waiting",
     sent: 0,
     error: null,
+    interruption: null,
+    hasPlace: false,
   }));
   items.value = [...items.peek(), ...added];
   fill();
@@ -119,12 +121,13 @@ async function upload(item) {
   change(item, { state: "sending" });
   try {
     const { signal } = item.aborts;
-    const rule = await repeat(() => objection(item.file), signal);
+    const onWait = (error) => change(item, { interruption: error });
+    const rule = (await repeat(() => objection(item.file), { signal, onWait })) ?? takePlace(item);
     if (rule) {
       change(item, { state: "rejected", error: rule });
     } else {
       const onProgress = (sent) => change(item, { sent });
-      const id = await transfer(item, item.fields, { signal, onProgress });
+      const id = await transfer(item, item.fields, { signal, onProgress, onWait });
       change(item, { state: "done", upload: null });
       if (item.collection) await collect(id, item);
       else if (visitor) await showToVisitor(id);
@@ -137,6 +140,14 @@ async function upload(item) {
   } finally {
     fill();
   }
+}
+
+/** Takes a place for a picture of a visitor, which files that are no pictures do not need. Returns an error text if there is none. */
+function takePlace(item) {
+  if (!visitor) return null;
+  const taken = items.peek().filter((other) => other !== item && other.hasPlace && other.state === "sending").length;
+  item.hasPlace = taken < accepted.peek();
+  return item.hasPlace ? null : texts.visitor.full;
 }
 
 /** Changes an item. The objects stay the same, because transfers keep what they need to continue in them. */

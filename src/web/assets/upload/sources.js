@@ -3,8 +3,6 @@
 import { signal } from "../vendor/signals-core/signals-core.module.js";
 import { add, guestImagesLeft } from "./queue.js";
 import { user } from "../session.js";
-import { texts } from "../texts.js";
-import { showToast } from "../ui/toasts.js";
 import { visitor } from "../visitor/visitor.js";
 
 /** Whether files are being dragged over the page. */
@@ -15,15 +13,8 @@ export const uploads = { askWho: () => {} };
 
 export function addFiles(files) {
   if (files.length === 0) return;
-  if (visitor) addAsGuest(files);
-  else if (user.peek()) add(files);
+  if (visitor || user.peek()) add(files);
   else uploads.askWho(() => add(files));
-}
-
-function addAsGuest(files) {
-  const left = guestImagesLeft.peek();
-  if (files.length > left) showToast(texts.visitor.tooMany(left));
-  if (left > 0) add(files.slice(0, left));
 }
 
 const mayAdd = () => !visitor || guestImagesLeft.peek() > 0;

@@ -12,22 +12,25 @@ const RETRY_DELAYS_MS = [1000, 3000, 9000];
 
 /**
  * Sends the file of an item, and returns the id of the image. `item` keeps what makes it safe to call this again: the idempotency
- * key, and the address of the interrupted upload. `onProgress` gets the number of bytes that have been sent.
+ * key, and the address of the interrupted upload. `onProgress` gets the number of bytes that have been sent. `onWait` gets the error
+ * because of which the transfer waits, and null when it goes on.
  */
-export async function transfer(item, fields, { signal, onProgress }) {
+export async function transfer(item, fields, { signal, onProgress, onWait }) {
   // Visitors can only send forms.
   const sendFile = visitor || item.file.size < MIN_RESUMABLE_BYTES ? sendForm : sendResumably;
-  return repeat(() => sendFile(item, fields, { signal, onProgress }), signal);
+  return repeat(() => sendFile(item, fields, { signal, onProgress }), { signal, onWait });
 }
 
 /** Runs an action until it succeeds, fails for good, or has failed too often. */
-export async function repeat(action, signal) {
+export async function repeat(action, { signal, onWait }) {
   for (let attempt = 0; ; attempt++) {
     try {
       return await action();
     } catch (error) {
       if (signal.aborted || !isTransient(error) || attempt >= RETRY_DELAYS_MS.length) throw error;
+      onWait(error);
       await pause(Math.max(RETRY_DELAYS_MS[attempt], 1000 * (error.retryAfter ?? 0)), signal);
+      onWait(null);
     }
   }
 }

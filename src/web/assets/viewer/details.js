@@ -78,7 +78,7 @@ function facts(image) {
     [words.file, image.file_name],
     [words.owner, image.user_id],
     [words.visibility, words[image.visibility]],
-    [texts.links.label, hasOriginal(image) && html`<${Links} image=${image} />`],
+    [texts.links.label, hasOriginal(image) ? html`<${Links} image=${image} />` : texts.links.notInPlan],
     [words.colors, html`<${Swatches} colors=${image.colors} />`],
   ];
   return all.filter(([, value]) => value);

@@ -18,7 +18,7 @@ export function Links({ image }) {
 
 function notations(image) {
   const url = new URL(`i/${image.image_id}`, base).href;
-  const alt = image.title ?? image.caption ?? "";
+  const alt = image.title ?? image.caption ?? image.file_name;
   return {
     URL: url,
     Markdown: `![${alt.replace(/[\\`*_[\]<&]/g, "\\$&")}](${url})`,

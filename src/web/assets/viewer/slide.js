@@ -1,7 +1,7 @@
 // One picture of the viewer: its thumbnail, until the picture itself is loaded.
 
 import { Component, html } from "../ui/html.js";
-import { averageColor } from "../gallery/placeholder.js";
+import { averageColor, isTransparent } from "../gallery/placeholder.js";
 import { nameOf } from "../gallery/tiles.js";
 import { renew } from "./shown.js";
 import { sourceOf } from "./source.js";
@@ -31,7 +31,7 @@ export class Slide extends Component {
     const transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
     return html`<div class="slide" aria-hidden=${step === 0 ? "false" : "true"} style=${{ left: `calc(${step} * (100% + var(--gap)))` }}>
       ${source && failed !== tile
-        ? html`<div class="picture" style=${{ ...place, transform, backgroundColor: isLoaded ? "transparent" : averageColor(tile.placeholder) }}>
+        ? html`<div class=${isTransparent(tile.placeholder) ? "picture checkered" : "picture"} style=${{ ...place, transform, backgroundColor: isLoaded ? "transparent" : averageColor(tile.placeholder) }}>
             ${!isLoaded && html`<img key="preview" src=${source.preview} alt="" draggable="false" />`}
             <img
               key=${attempt}

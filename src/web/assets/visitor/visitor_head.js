@@ -17,5 +17,5 @@ export const VisitorHead = observer(() => {
       <div class="spacer"></div>
       ${left > 0 && html`<${FilePicker} label=${words.add} />`}
     </div>
-    ${left > 0 && html`<p class="explanation">${words.left(left)}</p>`}`;
+    ${visitor.guestImages && html`<p class="explanation">${left > 0 ? `${words.left(left)} ${words[visitor.guestVisibility]}` : words.full}</p>`}`;
 });
