@@ -62,6 +62,18 @@ export const checks = {
     expired = false;
   },
 
+  async "Pictures cannot be dragged out of their places, and browsers do not check the spelling of user names"(world, visit) {
+    const service = await world.trusted();
+    const { images } = await sharedPictures(service);
+    const page = await visit.open(service, "app/");
+    const name = page.getByRole("textbox", { name: "User name" });
+    assert.equal(await name.evaluate((field) => field.spellcheck), false);
+    await page.getByRole("button", { name: "Only look" }).click();
+    await tileOf(page, images.find(({ visibility }) => visibility === "public")).click();
+    await page.locator(".viewer img.full").first().waitFor();
+    assert.deepEqual(await page.locator(".tile img, .viewer img").evaluateAll((pictures) => pictures.filter(({ draggable }) => draggable).length), 0);
+  },
+
   async "Without a place to remember anything, the page works"(world, visit) {
     await visit.context.addInitScript(() => {
       Object.defineProperty(window, "localStorage", {
@@ -73,7 +85,7 @@ export const checks = {
     const service = await world.trusted();
     const { owner, images } = await sharedPictures(service);
     const page = await visit.open(service, "app/");
-    await page.getByLabel("User name").fill(owner.id);
+    await page.getByRole("textbox", { name: "User name" }).fill(owner.id);
     await page.getByRole("button", { name: "Continue" }).click();
     await tileOf(page, images[0]).waitFor();
   },

@@ -37,7 +37,7 @@ export function UserName({ onClose }) {
           name="name"
           autocomplete="username"
           autocapitalize="none"
-          spellcheck="false"
+          spellcheck=${false}
           required
           maxlength="255"
           pattern="[A-Za-z0-9._@:\\|+~=\\-]+"

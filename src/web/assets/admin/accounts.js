@@ -54,7 +54,7 @@ function creation(list, plans) {
     },
     children: ({ field, checks }) => html`
       ${field("email", words.email, null, { type: "email", maxlength: 254, autocomplete: "off", required: true })}
-      ${field("password", words.password, `${texts.account.passwordRule} ${words.passwordHint}`, { autocomplete: "off", spellcheck: "false", ...NEW_PASSWORD })}
+      ${field("password", words.password, `${texts.account.passwordRule} ${words.passwordHint}`, { autocomplete: "off", spellcheck: false, ...NEW_PASSWORD })}
       ${planField(field, plans, "Basic")}
       ${checks("state", words.state, [["admin", words.admin, words.adminHint]])}
     `,

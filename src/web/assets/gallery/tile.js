@@ -99,7 +99,7 @@ export class Tile extends Component {
           height=${box.height}
           alt=${label}
           decoding="async"
-          draggable="false"
+          draggable=${false}
           onLoad=${this.load}
           onError=${this.fail}
         />`}

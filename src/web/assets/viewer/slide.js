@@ -32,7 +32,7 @@ export class Slide extends Component {
     return html`<div class="slide" aria-hidden=${step === 0 ? "false" : "true"} style=${{ left: `calc(${step} * (100% + var(--gap)))` }}>
       ${source && failed !== tile
         ? html`<div class=${isTransparent(tile.placeholder) ? "picture checkered" : "picture"} style=${{ ...place, transform, backgroundColor: isLoaded ? "transparent" : averageColor(tile.placeholder) }}>
-            ${!isLoaded && html`<img key="preview" src=${source.preview} alt="" draggable="false" />`}
+            ${!isLoaded && html`<img key="preview" src=${source.preview} alt="" draggable=${false} />`}
             <img
               key=${attempt}
               class="full"
@@ -42,7 +42,7 @@ export class Slide extends Component {
               width=${source.width}
               height=${source.height}
               alt=${nameOf(tile)}
-              draggable="false"
+              draggable=${false}
               onLoad=${this.load}
               onError=${this.fail}
             />
