@@ -6,7 +6,7 @@ import { randomUUID } from "node:crypto";
 import { assertAccessible } from "./accessibility.mjs";
 import { administer } from "./account_page.mjs";
 import { createUser, fillSignIn, openGallery, showsPictures, signIn, tileOf, uploadSmall } from "./gallery_page.mjs";
-import { tabTo } from "./keyboard.mjs";
+import { WAYS, tabTo } from "./keyboard.mjs";
 import { showsPicture } from "./viewer_checks.mjs";
 
 const REASON = "Nobody sees pictures that are taken down, their links stop working, and only administrators can restore them.";
@@ -104,6 +104,22 @@ export const checks = {
     await page.getByText("1 picture taken down.").waitFor();
     await showsPictures(page, ["Before"]);
     assert.deepEqual(await statusesOf(service, images), [404, 200]);
+  },
+
+  async "An administrator restores a picture from the audit trail, once"(world) {
+    for (const activate of WAYS) {
+      const { service, images, page } = await openAsAdministrator(world, await world.visit(), ["Unwanted"]);
+      const [{ image_id: id }] = images;
+      await administer(service, "DELETE", `images/${id}`);
+      await page.goto(`${service.publicUrl}/app/admin/audit`);
+      const restore = page.getByRole("button", { name: `Restore: ${id}`, exact: true });
+      await activate(restore);
+      await page.getByText("Picture restored.").waitFor();
+      assert.deepEqual(await statusesOf(service, images), [200]);
+      await page.reload();
+      await page.getByRole("row").filter({ hasText: "image restored" }).filter({ hasText: id }).waitFor();
+      assert.equal(await restore.count(), 1);
+    }
   },
 
   async "An administrator takes down selected pictures, own ones too, and Undo restores all"(world, visit) {

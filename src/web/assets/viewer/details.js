@@ -7,6 +7,7 @@ import { Edit } from "./edit.js";
 import { Links } from "./links.js";
 import { isOwner } from "./deletion.js";
 import { request } from "../server.js";
+import { user } from "../session.js";
 import { ShareDialog } from "../sharing/share_dialog.js";
 import { texts } from "../texts.js";
 
@@ -76,7 +77,7 @@ function facts(image) {
     [words.camera, metadata.camera],
     [words.size, `${words.pixels(image.width, image.height)}, ${fileSize(image.file_size)}`],
     [words.file, image.file_name],
-    [words.owner, image.user_id],
+    [words.owner, isOwner(image) ? (user.value.email ?? image.user_id) : image.user_id],
     [words.visibility, words[image.visibility]],
     [texts.links.label, hasOriginal(image) ? html`<${Links} image=${image} />` : texts.links.notInPlan],
     [words.colors, html`<${Swatches} colors=${image.colors} />`],
