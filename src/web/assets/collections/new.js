@@ -9,7 +9,7 @@ import { texts } from "../texts.js";
 const words = texts.collections;
 
 /** What a form does not let pass as the name of a collection. */
-export const NAME_RULE = { pattern: "[A-Za-z0-9_\\-]+", maxlength: 64, title: texts.bulk.nameRule, required: true, autocomplete: "off" };
+export const NAME_RULE = { pattern: "[A-Za-z0-9_\\-]+", maxlength: 64, title: texts.plans.nameRule, required: true, autocomplete: "off" };
 
 export const VISIBILITIES = ["public", "private"].map((value) => [value, texts.details[value]]);
 
