@@ -186,6 +186,25 @@ export const checks = {
     await until(page, "the next picture has the focus", () => document.activeElement.matches(".tile:first-child a"));
   },
 
+  async "The Delete key deletes a picture once, however often it is pressed while that takes time"(world, visit) {
+    const { page, gallery, ids } = await openSynthetic(world, visit, 20);
+    const held = [];
+    await visit.context.route(`**/images/${ids[0]}`, (route) => held.push(route));
+    await tabTo(page.locator(".tile a"));
+    for (let presses = 0; presses < 3; presses++) await page.keyboard.press("Delete");
+    await visit.context.unroute(`**/images/${ids[0]}`);
+    assert.equal(held.length, 1);
+    await held[0].fallback();
+    await page.getByText("1 picture deleted.").waitFor();
+    await hasFocus(page.locator(`.tile a[href*="${ids[1]}"]`));
+    for (const id of ids.slice(1)) {
+      await hasFocus(page.locator(`.tile a[href*="${id}"]`));
+      await page.keyboard.press("Delete");
+    }
+    await page.getByText("No pictures yet").waitFor();
+    assert.deepEqual(gallery.deleted, ids);
+  },
+
   async "In a long gallery, Tab reaches what can be done with selected pictures, and the list of uploads"(world, visit) {
     const { page, gallery, ids } = await openSynthetic(world, visit, 900);
     await tabTo(page.locator(".tile a"));

@@ -69,10 +69,16 @@ export async function setVisibility(tiles, visibility) {
   finish(done, visibility === "private" ? words.madePrivate : words.madePublic);
 }
 
+/** The ids of pictures that are being deleted: a key that is pressed twice must not delete them twice. */
+const leaving = new Set();
+
 /** Deletes the pictures, and offers to restore them. */
 export async function deleteAll(tiles) {
   const list = currentList();
-  const done = await changeEach(tiles, ({ id }) => request("DELETE", `images/${id}`));
+  const staying = tiles.filter(({ id }) => !leaving.has(id));
+  for (const { id } of staying) leaving.add(id);
+  const done = await changeEach(staying, ({ id }) => request("DELETE", `images/${id}`));
+  for (const { id } of staying) leaving.delete(id);
   removeAll(done, list);
   const message = done.some(isOwner) ? words.deleted : words.takenDown;
   if (done.length > 0) showToast(message(done.length), { label: texts.viewer.undo, run: () => restoreAll(done, list) });
