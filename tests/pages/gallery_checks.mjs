@@ -202,6 +202,10 @@ export const checks = {
     await page.locator("summary[aria-label='Filters']").tap();
     await page.getByLabel("Tags", { exact: true }).waitFor();
     assert.ok((await widest(page)) <= PHONE.viewport.width, "the filters are not wider than the page");
+    visit.expect(/404/);
+    await page.goto(`${service.publicUrl}/app/?tags=${"t".repeat(40)}&collection=${"c".repeat(64)}&user_id=${"u".repeat(255)}`);
+    await page.getByRole("button", { name: "Remove the filter" }).nth(2).waitFor();
+    assert.ok((await widest(page)) <= PHONE.viewport.width, "long filters are not wider than the page");
   },
 
   async "A phone shows the gallery without overflow to people who have not signed in"(world) {
