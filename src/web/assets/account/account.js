@@ -1,6 +1,6 @@
 // The page of an account: its plan, password, API keys and sessions.
 
-import { html, observer } from "../ui/html.js";
+import { html } from "../ui/html.js";
 import { Keys } from "./keys.js";
 import { Page } from "./page.js";
 import { Password } from "./password.js";
