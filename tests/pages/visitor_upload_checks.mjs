@@ -26,7 +26,7 @@ async function choose(page, files, activate = WAYS[0]) {
 
 /** Waits until the page says how many pictures visitors can still add, and that these are private. */
 async function leaves(page, left) {
-  const who = "Only people who have this link and the owner can see them.";
+  const who = "Only people who have a link and the owner can see them.";
   const number = `${left} picture${left > 1 ? "s" : ""}`;
   await says(page, left > 0 ? `You can add ${number}: choose them, drop them here, or paste one. ${who}` : FULL);
 }

@@ -211,7 +211,7 @@ export const texts = {
     add: "Add pictures",
     left: (left) => `You can add ${count(left, "picture")}: choose them, drop them here, or paste one.`,
     public: "Everyone can see them.",
-    private: "Only people who have this link and the owner can see them.",
+    private: "Only people who have a link and the owner can see them.",
     full: "No more pictures can be added here.",
     empty: "There are no pictures here yet.",
   },
